@@ -1,0 +1,1 @@
+"""Network architectures, one file each; plain torch, no dependency on bench."""

@@ -1,0 +1,1 @@
+"""Benchmark and profile neural-network architecture variants, with numbers one can trust."""

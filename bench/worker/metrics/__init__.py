@@ -1,0 +1,1 @@
+"""Accuracy metrics: one file, one metric."""

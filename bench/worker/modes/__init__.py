@@ -1,0 +1,1 @@
+"""Execution modes: one file, one mode."""
