@@ -61,7 +61,7 @@ def parse(text: str | float) -> float:
     """
     if isinstance(text, int | float):
         return float(text)
-    match = re.fullmatch(r"\s*([-+0-9.eE]+)\s*([A-Za-z%/]*)\s*", text)
+    match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z%/]*)\s*", text)
     if not match or match[2] not in _WRITTEN:
         raise ValueError(f'\'{text}\': write a number and a unit, such as "14.8 min" or "23 ms"')
     return float(match[1]) * _WRITTEN[match[2]]

@@ -1,0 +1,338 @@
+"""The straight line: suite -> plan -> validate -> execute -> store, and the same from Python."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench import host, plugins, stats, store
+from bench.engines import local
+from bench.errors import Exit, NotComparable, UsageError
+from bench.plan import expected_seconds, plan
+from bench.record import Header, Job, Protocol, Record, Value, fingerprints
+from bench.suite import ModeConfig, Suite, Variant, load_suite, profile_names
+from bench.validate import validate
+
+if TYPE_CHECKING:
+    import pandas
+
+BAD = ("failed", "oom", "timeout", "crashed")
+
+HEADLINE = {"static": "params", "infer": "latency", "train": "train_step"}
+"""The quantity of each phase that the progress line shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where and in which profile a suite runs, and why."""
+
+    profile: str
+    device: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known after a record: how far the run is, and the figure of its cell over the rounds so far.
+
+    Attributes:
+        left: seconds that the remaining jobs will take, by what the finished ones took.
+    """
+
+    record: Record
+    done: int
+    total: int
+    left: float
+    quantity: str = ""
+    unit: str = ""
+    interval: stats.Interval | None = None
+
+
+Tell = Callable[[Progress], None]
+
+
+def choose(suite: str | Path, profile: str | None, device: str | None) -> Choice:
+    """The profile and the device: what was asked for, else `gpu` on CUDA where there is one, else `quick`."""
+    cuda, found = host.has_cuda()
+    wants_cuda = device.startswith("cuda") if device else profile == "gpu" or (cuda and profile is None)
+    chosen = device or ("cuda" if wants_cuda else "cpu")
+    known = profile_names(suite)
+    if profile is not None:
+        return Choice(profile, chosen, "as asked")
+    wanted = "gpu" if wants_cuda else "quick"
+    if wanted in known:
+        return Choice(wanted, chosen, found if device is None else f"--device {device}")
+    return Choice("", chosen, "as written: the suite has no profile '" + wanted + "'" if known else "as written")
+
+
+def header_of(suite: Suite, name: str, machine: Mapping[str, Any], command: Sequence[str] = ()) -> Header:
+    """The first line of a run's file."""
+    return Header(
+        run=name,
+        suite=suite.plain(),
+        profile=suite.profile,
+        seed=suite.seed,
+        machine=dict(machine),
+        source=host.source(suite.root),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=list(command),
+    )
+
+
+def jobs_left(
+    jobs: Sequence[Job], earlier: store.Loaded, now: Header, *, networks: Mapping[str, str], force: bool
+) -> list[Job]:
+    """The jobs that are not yet ok in an earlier run.
+
+    Raises:
+        NotComparable: the machine or the code differs, and `force` is not given or the networks differ as well.
+        UsageError: the run is of another suite, or was planned differently.
+    """
+    before = earlier.header
+    if before.suite.get("name") != now.suite["name"]:
+        raise UsageError(f"{earlier.path}: a run of suite '{before.suite.get('name')}', not of '{now.suite['name']}'")
+    done = {record.id for record in earlier.records if record.status == "ok"}
+    differs = [
+        what
+        for what, old, new in (
+            ("machine", before.machine.get("id"), now.machine.get("id")),
+            ("commit", before.source.get("commit"), now.source.get("commit")),
+            ("uncommitted changes", before.source.get("dirty"), now.source.get("dirty")),
+        )
+        if old != new
+    ]
+    if differs and not force:
+        raise NotComparable(f"{earlier.path}: {', '.join(differs)} changed since; start a new run, or add --force")
+    stored = {r.job.variant: r.environment.get("network") for r in earlier.records if r.job.phase == "static"}
+    changed = [name for name, old in stored.items() if old and networks.get(name) not in (None, old)]
+    if changed:
+        raise NotComparable(f"{earlier.path}: the network of {', '.join(changed)} changed since; start a new run")
+    if done - {job.id for job in jobs}:
+        raise NotComparable(
+            f"{earlier.path}: it was planned with other options (profile, protocol, seed or device); "
+            "give the same ones, or start a new run"
+        )
+    return [job for job in jobs if job.id not in done]
+
+
+def execute(
+    suite: Suite,
+    jobs: Sequence[Job],
+    run: store.Run,
+    *,
+    machine: Mapping[str, Any],
+    tell: Tell | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run the jobs one by one; each record is on disk before the next job starts.
+
+    Args:
+        tell: called after each record.
+        stop: asked before each job; True ends the run, which can be resumed.
+    """
+    earlier = store.seconds_of_jobs(run.path.parent.parent, suite.name, str(machine["id"]))
+    expected = expected_seconds(jobs, earlier)
+    figures: dict[str, list[float]] = {}
+    spent: dict[str, float] = {}
+    for i, job in enumerate(jobs):
+        if stop():
+            return
+        for record in _within_budget(suite, msgspec.structs.replace(job, artefacts=str(run.artefacts)), spent):
+            record = msgspec.structs.replace(record, machine=dict(machine))
+            store.append(run, record)
+            spent[job.phase] = spent.get(job.phase, 0.0) + record.seconds
+            if tell:
+                share = sum(spent.values()) / max(1e-9, sum(expected[: i + 1]))
+                tell(_progress(record, i + 1, len(jobs), sum(expected[i + 1 :]) * share, figures))
+
+
+def _within_budget(suite: Suite, job: Job, spent: Mapping[str, float]) -> Iterator[Record]:
+    """The records of a job; a skipped one where its phase has used up its minutes."""
+    minutes = suite.budget.get(job.phase)
+    if minutes is not None and spent.get(job.phase, 0.0) > 60 * minutes:
+        reason = f"the budget of {minutes:g} min for {job.phase} (budget.{job.phase}) is spent; --resume goes on"
+        kept = msgspec.structs.replace(job, arch_file="", paths=[], artefacts="")
+        yield Record(job=kept, id=job.id, status="skipped", reason=reason, fingerprints=fingerprints(job))
+        return
+    yield from local.execute([job])
+
+
+def _progress(record: Record, done: int, total: int, left: float, figures: dict[str, list[float]]) -> Progress:
+    value = _headline(record)
+    if value is None or value.value is None:
+        return Progress(record, done, total, left)
+    so_far = figures.setdefault(record.job.cell, [])
+    so_far.append(float(value.value))
+    return Progress(
+        record, done, total, left, value.quantity.name, value.quantity.unit, stats.mean_interval(so_far)
+    )
+
+
+def _headline(record: Record) -> Value | None:
+    """The value that stands for the record: its phase's own, else the first that has a number."""
+    with_number = [value for value in record.values if value.value]
+    name = HEADLINE.get(record.job.phase)
+    return next((v for v in with_number if v.quantity.name == name), with_number[0] if with_number else None)
+
+
+def exit_code(suite: Mapping[str, Any], records: Sequence[Record], planned: int) -> Exit:
+    """FAILED where a job failed or a mode changed the answer, NOT_MEASURED where something declared is missing.
+
+    What is marked optional, as a mode or a variant, does not count.
+    """
+    last = {record.id: record for record in records}
+    variants = {variant["name"]: variant.get("optional", False) for variant in suite.get("variants", [])}
+    modes = {name: mode.get("optional", False) for name, mode in suite.get("modes", {}).items()}
+    counted = [r for r in last.values() if not (variants.get(r.job.variant) or modes.get(r.job.mode))]
+    if any(r.status in BAD or any("mismatch" in v.flags for v in r.values) for r in counted):
+        return Exit.FAILED
+    if any(r.status == "skipped" for r in counted) or len(last) < planned:
+        return Exit.NOT_MEASURED
+    return Exit.FINE
+
+
+def run(
+    suite: str | Path,
+    *,
+    profile: str | None = None,
+    device: str | None = None,
+    results: str | Path = "results",
+    tell: Tell | None = None,
+) -> Path:
+    """Measure a suite, as `bench run` does, and return the file of the run.
+
+    Args:
+        suite: path or name of a suite.
+        profile: default: `gpu` on a CUDA device, else `quick`, where the suite has them.
+        device: `cpu`, `cuda` or `cuda:1`.
+        results: folder in which `<suite>/<run>.jsonl` is written.
+        tell: called with a Progress after each record.
+
+    Raises:
+        UsageError: the suite is wrong; nothing was measured or written.
+
+    Example:
+        >>> frame = bench.load_records(bench.run("smoke"))  # doctest: +SKIP
+    """
+    choice = choose(suite, profile, device)
+    loaded = load_suite(suite, choice.profile or None)
+    return _measure_into(loaded, choice.device, Path(results), tell)
+
+
+def _measure_into(suite: Suite, device: str, results: Path, tell: Tell | None) -> Path:
+    machine = host.machine()
+    jobs = plan(suite, device=device, threads=machine["threads"])
+    folder = results / suite.name
+    store.check_writable(folder)
+    validate(suite, device=device, threads=machine["threads"])
+    header = header_of(suite, store.new_name(machine["id"], folder), machine)
+    with store.new_run(folder, header) as opened:
+        execute(suite, jobs, opened, machine=machine, tell=tell)
+        return opened.path
+
+
+def measure(
+    model: Any,
+    input: Any,
+    *,
+    modes: Mapping[str, Mapping[str, Any]] | None = None,
+    options: Mapping[str, Any] | None = None,
+    measures: Sequence[str] = ("params", "flops", "infer", "memory"),
+    rounds: int = 3,
+    device: str | None = None,
+    **protocol: Any,
+) -> "pandas.DataFrame":
+    """Measure one network in fresh processes, by the same protocol as a suite.
+
+    Args:
+        model: a name in archs/, an importable builder "package.module:function", or a live torch.nn.Module, which
+            travels to the worker as a file and must therefore be of an importable class.
+        input: the image batch's shape (B, C, H, W), or anything with such a `shape`.
+        modes: name -> mode plugins and their options, such as {"fast": {"channels_last": True, "amp": "bfloat16"}};
+            a plain "fp32" is always measured, first.
+        options: the builder's options.
+        measures: names of measures of the static and infer phases.
+        device: default: `cuda` where there is one.
+        protocol: fields of bench.record.Protocol, such as max_seconds=5.
+
+    Returns:
+        The frame of load_records: one row per value, round and mode.
+
+    Raises:
+        UsageError: the model, the shape or a name is wrong.
+    """
+    import tempfile
+
+    shape = tuple(getattr(input, "shape", input))
+    if len(shape) != 4:
+        raise UsageError(f"input of shape {shape}: give an image batch, (B, C, H, W)")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        suite = Suite(
+            name="measure",
+            path=Path.cwd() / "suites" / "measure.toml",
+            title="measure",
+            task="pose",
+            measures=tuple(measures),
+            variants=(_one_variant(model, shape, dict(options or {}), Path(folder)),),
+            modes={"fp32": ModeConfig({})} | {name: ModeConfig(dict(keys)) for name, keys in (modes or {}).items()},
+            rounds=rounds,
+            protocol=msgspec.convert(protocol, Protocol),
+        )
+        _check_names(suite)
+        path = _measure_into(suite, device or ("cuda" if host.has_cuda()[0] else "cpu"), Path(folder), None)
+        return load_records(path)
+
+
+def _one_variant(model: Any, shape: Sequence[int], options: dict[str, Any], folder: Path) -> Variant:
+    batch, channels, height, width = map(int, shape)
+    data = {"use": "random", "size": [height, width], "train": 1, "val": batch, "options": {"channels": channels}}
+    arch, weights = (model, "") if isinstance(model, str) else ("", str(folder / "model.pt"))
+    if weights:
+        import sys
+
+        # Whoever holds a live module has imported torch already; bench itself does not import it here.
+        sys.modules["torch"].save(model, weights)
+    name = model if isinstance(model, str) else type(model).__name__
+    return Variant(name, arch, options, data, {"batch": batch}, {}, weights)
+
+
+def _check_names(suite: Suite) -> None:
+    for name in suite.measures:
+        plugins.path("measure", name)
+    for mode in suite.modes.values():
+        for name in mode.plugins:
+            plugins.path("mode", name)
+
+
+def load_records(path: str | Path) -> "pandas.DataFrame":
+    """Every value of a run, or of all runs below a folder, as a frame with one row per value.
+
+    Columns: suite, run, variant, mode, phase, round, attempt, status, why, quantity, unit, better, value, low, high,
+    flags, how, reason, samples, details, machine, started, seconds. Numbers are in base units. A job without values
+    has one row with its status and why.
+
+    Raises:
+        StoreError: not a run, or of a newer format.
+    """
+    import pandas
+
+    files = sorted(Path(path).rglob(f"*{store.SUFFIX}")) if Path(path).is_dir() else [Path(path)]
+    rows = [row for file in files for record in store.read(file).records for row in _rows(file.stem, record)]
+    return pandas.DataFrame(rows)
+
+
+def _rows(run_name: str, record: Record) -> Iterator[dict[str, Any]]:
+    job = record.job
+    common = {"suite": job.suite, "run": run_name, "variant": job.variant, "mode": job.mode, "phase": job.phase}
+    common |= {"round": job.round, "attempt": record.attempt, "status": record.status, "why": record.reason}
+    facts = {"machine": record.machine.get("id"), "started": record.started, "seconds": record.seconds}
+    if not record.values:
+        yield common | facts
+    for value in record.values:
+        quantity = {"quantity": value.quantity.name, "unit": value.quantity.unit, "better": value.quantity.better}
+        number = {"value": value.value, "low": value.low, "high": value.high, "flags": list(value.flags)}
+        source = {"how": value.how, "reason": value.reason, "samples": value.samples, "details": value.details}
+        yield common | quantity | number | source | facts

@@ -1,0 +1,66 @@
+"""The command line: finds commands, imports only the chosen one, maps errors to exit codes."""
+
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from bench import plugins
+from bench.errors import BenchError, Exit
+
+
+class Commands(click.Group):
+    """Commands are files in commands/; a help page reads their first lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every file's name."""
+        return plugins.names("command")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the one that was asked for."""
+        if cmd_name not in plugins.names("command"):
+            return None
+        command: click.Command = getattr(import_module(f"bench.commands.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name offered."""
+        if args and args[0] not in plugins.names("command") and not args[0].startswith("-"):
+            plugins.path("command", args[0])  # raises with the nearest name
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands on the help page."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, plugins.help_line("command", name)) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="archbench", prog_name="bench")
+def bench() -> None:
+    """Benchmark and profile neural-network architecture variants, with numbers one can trust."""
+
+
+def main() -> None:
+    """Run the command line and exit with one of errors.Exit."""
+    try:
+        code = bench(standalone_mode=False) or Exit.FINE
+    except click.ClickException as error:
+        error.show()
+        code = Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        code = Exit.INTERRUPTED
+    except BenchError as error:
+        click.echo(str(error), err=True)
+        code = error.code
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output has enough, as in `bench report | head`
+        code = Exit.FINE
+    except Exception:  # the boundary to the shell: a bug must not look like a verdict (exit 1)
+        traceback.print_exc()
+        click.echo("This is a bug in bench; please report it with the lines above.", err=True)
+        code = Exit.BUG
+    sys.exit(int(code))

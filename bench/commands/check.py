@@ -1,0 +1,68 @@
+"""Check suites and plugins without measuring anything."""
+
+import click
+
+from bench import host, plugins
+from bench.errors import Exit, SuiteError, UsageError
+from bench.plan import plan
+from bench.suite import load_suite, profile_names
+from bench.validate import validate
+
+FUNCTIONS = {
+    "arch": ("build",),
+    "mode": ("probe", "apply", "prove"),
+    "measure": ("measure",),
+    "dataset": ("load",),
+    "renderer": ("render",),
+    "engine": ("execute",),
+}
+"""What a file of each kind must define."""
+
+CONSTANTS = {"mode": ("ORDER", "PHASES", "EXCLUDES"), "measure": ("PHASE",)}
+
+
+def plugin_problems(kind: str, name: str) -> list[str]:
+    """What a plugin's file lacks, read from its text."""
+    file = plugins.path(kind, name)
+    problems = [] if plugins.help_line(kind, name) else [f"{file}:1: no docstring; its first line is the help text"]
+    for function in FUNCTIONS.get(kind, ()):
+        try:
+            plugins.options(file, function)
+        except UsageError as error:
+            problems.append(str(error))
+    for constant in CONSTANTS.get(kind, ()):
+        if plugins.constant(file, constant) is None:
+            problems.append(f"{file}:1: no {constant}; see CONTRIBUTING.md")
+    return problems
+
+
+def suite_problems(name: str, device: str) -> list[str]:
+    """What is wrong with a suite in any of its profiles; its networks are built on the meta device."""
+    threads = host.usable_cores()
+    try:
+        for profile in profile_names(name) or [None]:
+            suite = load_suite(name, profile)
+            plan(suite, device=device, threads=threads)
+            validate(suite, device=device, threads=threads)
+    except SuiteError as error:
+        return error.problems
+    return []
+
+
+@click.command()
+@click.argument("suites", nargs=-1)
+@click.option("--device", default="cpu", metavar="NAME", help="Device that the suites are checked for [default: cpu].")
+def check(suites: tuple[str, ...], device: str) -> int:
+    """Check SUITES (all of them where none is named) in every profile, and the plugins' files; runs nothing."""
+    problems: list[str] = []
+    if not suites:
+        for kind in plugins.PACKAGES:
+            for name in plugins.names(kind):
+                problems += plugin_problems(kind, name)
+    for name in suites or plugins.names("suite"):
+        found = suite_problems(name, device)
+        click.echo(f"{name}: {'ok' if not found else f'{len(found)} problems'}", err=True)
+        problems += found
+    for problem in dict.fromkeys(problems):
+        click.echo(problem)
+    return Exit.USAGE if problems else Exit.FINE

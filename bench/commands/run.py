@@ -1,0 +1,203 @@
+"""Measure a suite: every variant in every mode, in fresh processes, and show the table."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from bench import api, host, plugins, store, units
+from bench.commands.report import FORMATS, show_run
+from bench.errors import Exit, UsageError
+from bench.plan import expected_seconds, plan
+from bench.record import Job
+from bench.suite import Suite, load_suite
+from bench.validate import validate
+
+
+@dataclass(slots=True)
+class Interrupts:
+    """What Ctrl-C has asked for: the first one ends the run after the current job, the second kills that job."""
+
+    asked: bool = False
+    previous: list[Any] = field(default_factory=list)
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        """The signal handler."""
+        if self.asked or number == signal.SIGTERM:
+            raise KeyboardInterrupt
+        self.asked = True
+        talk("\nstopping after the current job; Ctrl-C again kills it")
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """Signals answered by an Interrupts within, by their former handlers after."""
+    interrupts = Interrupts()
+    former = {number: signal.signal(number, interrupts) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def talk(text: str) -> None:
+    """Say something to the person; data alone goes to stdout."""
+    click.echo(text, err=True)
+
+
+def _data_paths(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    for name, sign, path in pairs:
+        if not (name and sign and path):
+            raise click.BadParameter(f"'{name}{sign}{path}': write NAME=PATH, such as mpii=/data/mpii")
+    return {name: path for name, _, path in pairs}
+
+
+@click.command()
+@click.argument("suite")
+@click.option("--profile", metavar="NAME", help="Profile of the suite [default: gpu on a CUDA device, else quick].")
+@click.option("--variant", "variants", multiple=True, metavar="NAME", help="Only this variant; may be repeated.")
+@click.option("--mode", "modes", multiple=True, metavar="NAME", help="Only this mode; may be repeated.")
+@click.option("--measure", "measures", multiple=True, metavar="NAME", help="Only this measure; may be repeated.")
+@click.option("--rounds", type=int, metavar="N", help="Rounds, each a fresh process per cell.")
+@click.option("--seed", type=int, metavar="N", help="Seed of the order, of weights and of inputs.")
+@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.")
+@click.option("--data", "data_paths", multiple=True, metavar="NAME=PATH", callback=_data_paths, help="Where data lie.")
+@click.option("--results", default="results", type=Path, metavar="DIR", help="Where runs are kept [default: results].")
+@click.option("--resume", metavar="RUN", help="Complete an earlier run: only what is not yet ok.")
+@click.option("--force", is_flag=True, help="Resume although machine or commit differ, if the networks are the same.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Limit of each job.")
+@click.option("--dry-run", is_flag=True, help="Check and print the plan, measure nothing.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="terminal", help="How the table is printed.")
+def run(suite: str, **asked: Any) -> int:
+    """Measure SUITE (a path, or a name in suites/) and print its table.
+
+    Each job is a fresh process; every record is on disk before the next job starts. Ctrl-C stops after the current
+    job, and `--resume RUN` goes on from there.
+    """
+    earlier = store.read(store.find(asked["results"], asked["resume"])) if asked["resume"] else None
+    if earlier and not asked["profile"] and asked["seed"] is None:
+        asked |= {"profile": earlier.header.profile or None, "seed": earlier.header.seed}
+    check_device(asked["device"])
+    choice = api.choose(suite, asked["profile"], asked["device"])
+    loaded = load_asked(suite, choice, asked)
+    talk(f"profile {loaded.profile or 'none'} on {choice.device}: {choice.why}")
+    machine = host.machine()
+    jobs = plan(loaded, device=choice.device, threads=machine["threads"])
+    if not jobs:
+        raise UsageError(f"{suite}: nothing to measure with these --mode and --measure; bench show {loaded.name}")
+    folder = asked["results"] / loaded.name
+    if not asked["dry_run"]:
+        store.check_writable(folder)
+    checked = validate(loaded, device=choice.device, threads=machine["threads"])
+    header = api.header_of(loaded, store.new_name(machine["id"], folder), machine, ["bench", *sys.argv[1:]])
+    left = jobs
+    if earlier:
+        networks = {record.job.variant: record.environment["network"] for record in checked}
+        left = api.jobs_left(jobs, earlier, header, networks=networks, force=asked["force"])
+        talk(f"resuming {earlier.path}: {len(jobs) - len(left)} of {len(jobs)} jobs are done")
+    say_plan(loaded, left, store.seconds_of_jobs(asked["results"], loaded.name, machine["id"]))
+    if asked["dry_run"]:
+        print_plan(left)
+        return Exit.FINE
+    with ExitStack() as stack:
+        opening = store.continued(earlier.path) if earlier else store.new_run(folder, header)
+        opened = stack.enter_context(opening)
+        interrupts = stack.enter_context(interruptible())
+        talk(f"writing {opened.path}")
+        teller = Teller(loaded)
+        api.execute(loaded, left, opened, machine=machine, tell=teller, stop=lambda: interrupts.asked)
+        teller.end()
+    return finish(opened.path, jobs, interrupts, format_=asked["format_"])
+
+
+def load_asked(suite: str, choice: api.Choice, asked: dict[str, Any]) -> Suite:
+    """The suite with what the command line overrides and selects."""
+    overrides = {key: asked[key] for key in ("rounds", "seed", "timeout", "data_paths")}
+    loaded = load_suite(suite, choice.profile or None, **overrides)
+    return loaded.select(variants=asked["variants"], modes=asked["modes"], measures=asked["measures"])
+
+
+def check_device(device: str | None) -> None:
+    """Raise UsageError for a device that cannot be one, before anything is started."""
+    name, _, index = (device or "cpu").partition(":")
+    if name not in ("cpu", "cuda") or (index and not (name == "cuda" and index.isdecimal())):
+        raise UsageError(f"--device {device}: write cpu, cuda or cuda:N")
+
+
+def finish(path: Path, jobs: list[Job], interrupts: Interrupts, *, format_: str) -> int:
+    """Show what was measured, say where it lies, and find the exit code."""
+    loaded = store.read(path)
+    show_run(loaded, format_)
+    if interrupts.asked:
+        talk(f"interrupted; complete it with: bench run {loaded.header.suite['name']} --resume {path.stem}")
+        return Exit.INTERRUPTED
+    talk(f"kept in {path}; show it again with: bench report {path.stem}")
+    wanted = {job.id for job in jobs}
+    return api.exit_code(loaded.header.suite, [r for r in loaded.records if r.id in wanted], len(wanted))
+
+
+def say_plan(suite: Suite, jobs: list[Job], earlier: dict[str, float]) -> None:
+    """How many cells and jobs there are, and how long they may take."""
+    phases: dict[str, set[str]] = {}
+    for job in jobs:
+        phases.setdefault(job.phase, set()).add(job.cell)
+    parts = [
+        f"{len(cells)} {phase} x {len({job.round for job in jobs if job.phase == phase})} rounds"
+        for phase, cells in phases.items()
+    ]
+    known = sum(job.id in earlier or job.cell in earlier for job in jobs)
+    basis = "from earlier runs here" if known == len(jobs) else "by the profile's limits"
+    minutes = sum(expected_seconds(jobs, earlier)) / 60
+    talk(f"plan: {len(jobs)} jobs ({', '.join(parts)}), seed {suite.seed}, about {minutes:.0f} min {basis}")
+
+
+def print_plan(jobs: list[Job]) -> None:
+    """The plan as lines of data, in the order in which it would run."""
+    for job in jobs:
+        click.echo(f"{job.id}  round {job.round + 1}  {job.cell}")
+
+
+class Teller:
+    """Says how far the run is: one line that is rewritten on a terminal, a line per record elsewhere."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.rounds = suite.rounds
+        self.live = sys.stderr.isatty() and not os.environ.get("CI")
+
+    def __call__(self, now: api.Progress) -> None:
+        """After each record."""
+        record = now.record
+        bad = record.status != "ok"
+        outcome = f"{record.status}: {record.reason}" if bad else figure(now)
+        line = f"[{now.done}/{now.total}] {record.job.cell} round {record.job.round + 1}  {outcome}"
+        line += f"  {record.seconds:.1f} s, {units.duration(now.left)} left"
+        if not self.live:
+            talk(line)
+            return
+        width = max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)
+        click.echo(f"\r\x1b[2K{line[:width]}" + ("\n" if bad else ""), err=True, nl=False)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self.live:
+            talk("")
+
+
+def figure(now: api.Progress) -> str:
+    """The cell's median over the rounds so far, with its interval once there are two."""
+    if now.interval is None:
+        return "done"
+    factor, name = units.scale(now.unit, now.interval.value)
+    half = now.interval.half_width
+    digits = units.decimals(now.interval.value / factor, half / factor if half else None)
+    spread = f" ± {half / factor:.{digits}f}" if half is not None else ""
+    return f"{now.quantity} {now.interval.value / factor:.{digits}f}{spread} {name}".rstrip()

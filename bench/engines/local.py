@@ -1,0 +1,168 @@
+"""Jobs run on this machine, one fresh process at a time."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import IO
+
+import msgspec
+
+from bench.record import Job, Record, decode_record, encode, fingerprints
+
+RETRIES = {"crashed": 1, "timeout": 1}
+"""Further attempts by cause: a signal or a hang may be the machine's doing; a missing record or memory is not."""
+
+GRACE = 5.0
+"""Seconds in which a worker may end by itself after its record came."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def execute(jobs: Sequence[Job]) -> Iterator[Record]:
+    """Each job in a fresh process; a record comes for every attempt, whatever happened to the process."""
+    for job in jobs:
+        attempt = 1
+        record = run_one(job)
+        yield record
+        while attempt <= RETRIES.get(_cause(record), 0):
+            attempt += 1
+            record = msgspec.structs.replace(run_one(job), attempt=attempt)
+            yield record
+
+
+def _cause(record: Record) -> str:
+    by_signal = record.status == "crashed" and record.reason.startswith("killed by")
+    return record.status if by_signal or record.status == "timeout" else ""
+
+
+def validate(jobs: Sequence[Job], timeout: float = 300.0) -> list[Record]:
+    """One worker checks every job's network on the meta device; nothing is measured or written."""
+    checks = [msgspec.structs.replace(job, phase="check", measures=[], modes={}) for job in jobs]
+    if not checks:
+        return []
+    # Threads do not matter for shapes; the worker's own chatter matters only where it fails to answer.
+    with _Worker(checks[0], None) as worker:
+        lines = worker.talk(b"".join(encode(job) + b"\n" for job in checks), len(checks), timeout)
+        records = [_decoded(job, line) for job, line in zip(checks, lines, strict=False)]
+        silent = [_without_record(job, worker, monotonic(), timeout) for job in checks[len(records) :]]
+    return records + silent
+
+
+def run_one(job: Job) -> Record:
+    """One attempt at a job."""
+    log = Path(job.artefacts) / f"{job.id}.log" if job.artefacts else None
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    begin = monotonic()
+    with _Worker(job, log) as worker:
+        lines = worker.talk(encode(job) + b"\n", 1, job.timeout)
+        record = _decoded(job, lines[0]) if lines else _without_record(job, worker, begin, job.timeout)
+    name = f"{log.parent.name}/{log.name}" if log else ""
+    return msgspec.structs.replace(record, job=_portable(job), log=name)
+
+
+def _portable(job: Job) -> Job:
+    """The job without this machine's folders, as it is kept."""
+    return msgspec.structs.replace(job, arch_file="", paths=[], artefacts="")
+
+
+class _Worker:
+    """A worker process in a process group of its own, which is killed on leaving, whatever it started."""
+
+    def __init__(self, job: Job, log: Path | None) -> None:
+        self.job = job
+        self.log = log
+
+    def __enter__(self) -> "_Worker":
+        self.read_end, write_end = os.pipe()
+        sink: IO[bytes] | int = self.log.open("ab") if self.log else subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", "--pipe", str(write_end)],
+            stdin=subprocess.PIPE,
+            stdout=sink,
+            stderr=sink,
+            pass_fds=(write_end,),
+            env=environment(self.job),
+            start_new_session=True,
+        )
+        os.close(write_end)
+        if not isinstance(sink, int):
+            sink.close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            self.process.poll()  # the whole group has ended already
+        self.process.wait()
+        os.close(self.read_end)
+
+    def talk(self, question: bytes, answers: int, timeout: float) -> list[bytes]:
+        """Send jobs, wait for that many lines; fewer come back where the worker ended or the time was up."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(question)
+            self.process.stdin.close()
+        except BrokenPipeError:
+            self.process.wait()  # it ended before it read; its status says why
+        deadline = monotonic() + timeout
+        received = b""
+        while received.count(b"\n") < answers and (left := deadline - monotonic()) > 0:
+            # Waking once a second costs nothing and notices a worker that died while a child holds its pipe open.
+            ready, _, _ = select.select([self.read_end], [], [], min(left, 1.0))
+            chunk = os.read(self.read_end, 1 << 20) if ready else b""
+            received += chunk
+            if not chunk and (ready or self.process.poll() is not None):
+                break
+        self._let_end(min(GRACE, max(0.0, deadline - monotonic())) if received else 0.2)
+        return received.splitlines()[:answers]
+
+    def _let_end(self, seconds: float) -> None:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return  # it is killed on leaving
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self.process.poll()
+
+
+def environment(job: Job) -> dict[str, str]:
+    """The worker's environment: fixed thread counts, and the same bench as the parent's."""
+    home = str(Path(__file__).resolve().parent.parent.parent)
+    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+    threads = dict.fromkeys(THREAD_VARIABLES, str(job.threads))
+    return os.environ | threads | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
+def _decoded(job: Job, line: bytes) -> Record:
+    try:
+        record = decode_record(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _failed(job, "crashed", f"the worker's answer is not a record ({error})")
+    if record.id != job.id:
+        return _failed(job, "crashed", f"the worker answered for another job ({record.id or 'no id'})")
+    return record
+
+
+def _without_record(job: Job, worker: _Worker, begin: float, timeout: float) -> Record:
+    status = worker.status
+    if status is None:
+        return _failed(job, "timeout", f"no record within {timeout:g} s; raise --timeout", monotonic() - begin)
+    if status < 0:
+        name = signal.Signals(-status).name
+        hint = " (the system may have run out of memory)" if -status == signal.SIGKILL else ""
+        return _failed(job, "crashed", f"killed by {name}{hint}", monotonic() - begin)
+    return _failed(job, "crashed", f"the worker ended with status {status} and no record", monotonic() - begin)
+
+
+def _failed(job: Job, status: str, reason: str, seconds: float = 0.0) -> Record:
+    return Record(job=job, id=job.id, status=status, reason=reason, fingerprints=fingerprints(job), seconds=seconds)

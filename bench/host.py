@@ -1,0 +1,119 @@
+"""This machine and this code as plain facts, read without importing torch and before anything is timed."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.record import Json, digest
+
+def machine(threads: int | None = None) -> Json:
+    """Identity of this machine: only what it is, never what it happens to be doing; never a host name.
+
+    `id` is a short hash of the rest. Times, memory and energy compare only between equal identities.
+    """
+    identity: Json = {
+        "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "threads": threads or usable_cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "torch": version("torch"),
+        "gpus": gpus(),
+    }
+    return {"id": digest(identity)[:8], **identity}
+
+
+def usable_cores() -> int:
+    """Cores that this process may use (affinity respected)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """The processor's name; the architecture where the system does not say it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def version(distribution: str) -> str:
+    """Installed version, or "not installed"."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def gpus() -> list[Json]:
+    """Model, power limit (W) and driver of each NVIDIA device that the driver shows; empty where there is none."""
+    try:
+        import pynvml
+    except ImportError:
+        return []
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        count = int(pynvml.nvmlDeviceGetCount())
+        return [_gpu(pynvml, index, driver) for index in range(count)]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu(nvml: Any, index: int, driver: str) -> Json:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    try:
+        limit = round(nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000)
+    except nvml.NVMLError as error:
+        limit = f"not readable ({error})"
+    return {"name": _text(nvml.nvmlDeviceGetName(handle)), "driver": driver, "power_limit": limit}
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def has_cuda() -> tuple[bool, str]:
+    """Whether jobs can run on CUDA here, and why (not). Torch's build is read from its files, not imported."""
+    found = gpus()
+    if not found:
+        return False, "no CUDA device here"
+    spec = find_spec("torch")
+    stamp = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
+    if stamp is None or not stamp.exists() or "cuda: Optional[str] = None" in stamp.read_text():
+        return False, f"{found[0]['name']} is here, but torch {version('torch')} was built without CUDA"
+    return True, f"{found[0]['name']} is here"
+
+
+def source(folder: Path) -> Json:
+    """The code that is measured: git commit, whether the tree differs from it and the hash of that difference."""
+    facts: Json = {"bench": version("archbench")}
+    try:
+        facts["commit"] = _git(folder, "rev-parse", "HEAD").strip()
+        difference = _git(folder, "diff", "HEAD", "--", "*.py", "*.toml")
+        untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "--", "*.py", "*.toml")
+    except (OSError, subprocess.CalledProcessError) as error:
+        return facts | {"commit": "unknown", "why": _git_reason(error)}
+    for name in untracked.splitlines():
+        difference += name + (folder / name).read_text(errors="replace")
+    facts["dirty"] = hashlib.sha256(difference.encode()).hexdigest()[:16] if difference else ""
+    return facts
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace", timeout=20).stdout
+
+
+def _git_reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return (str(error.stderr).splitlines() or ["git failed"])[0]
+    return "git is not installed"

@@ -1,0 +1,148 @@
+"""Records -> one cell per variant, mode and quantity: repeated attempts dropped, rounds merged.
+
+The rules: times, rates, energies and percentages are the geometric mean of the rounds with its t interval. Exact
+quantities must agree. Everything else (memory, errors) is the worst round, without an interval: a peak is a peak.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+
+from bench.cells import Cell
+from bench.record import FLAGS, Quantity, Record, Value, encode
+from bench.stats import Interval, mean_interval, sigma_within
+
+Key = tuple[str, str]
+"""(variant, mode): which row."""
+
+Rounds = Mapping[int, Record]
+"""Round (in the accuracy phase: seed) -> the attempt that counts."""
+
+NOT_PLANNED = "not planned"
+
+AVERAGED = ("s", "image/s", "J", "W", "%")
+
+
+def latest(records: Iterable[Record]) -> dict[str, dict[Key, dict[int, Record]]]:
+    """Phase -> row -> rounds. Of several attempts the last ok one counts, else the last."""
+    phases: dict[str, dict[Key, dict[int, Record]]] = {}
+    for record in sorted(records, key=_attempt):
+        job = record.job
+        rounds = phases.setdefault(job.phase, {}).setdefault((job.variant, job.mode), {})
+        slot = job.seed if job.phase == "accuracy" else job.round
+        if record.status == "ok" or slot not in rounds or rounds[slot].status != "ok":
+            rounds[slot] = record
+    return phases
+
+
+def _attempt(record: Record) -> tuple[str, int, bytes]:
+    # The bytes only settle ties, so that the order in which records are given never matters.
+    return record.started, record.attempt, encode(record)
+
+
+def quantities(rounds: Iterable[Rounds]) -> list[Quantity]:
+    """The headline quantities, in order of first appearance."""
+    found: dict[str, Quantity] = {}
+    for group in rounds:
+        for number in sorted(group):
+            for value in group[number].values:
+                found.setdefault(value.quantity.name, value.quantity)
+    return [quantity for quantity in found.values() if quantity.headline]
+
+
+def pivot(groups: Mapping[Key, Rounds]) -> dict[tuple[str, Key], dict[int, float]]:
+    """(Quantity, row) -> round -> value, of the jobs that were ok."""
+    import pandas as pd
+
+    long = [
+        (value.quantity.name, *row, number, float(value.value))
+        for row, group in groups.items()
+        for number, record in group.items()
+        if record.status == "ok"
+        for value in record.values
+        if value.value is not None and isfinite(value.value)
+    ]
+    if not long:
+        return {}
+    frame = pd.DataFrame(long, columns=["quantity", "variant", "mode", "round", "value"])
+    wide = frame.pivot_table(index=["quantity", "variant", "mode"], columns="round", values="value", aggfunc="last")
+    numbers = [int(number) for number in wide.columns]
+    return {
+        (name, (variant, mode)): {n: float(x) for n, x in zip(numbers, line, strict=True) if isfinite(x)}
+        for (name, variant, mode), line in zip(wide.index, wide.to_numpy(), strict=True)
+    }
+
+
+def averaged(quantity: Quantity, values: Iterable[float]) -> bool:
+    """Merged by the geometric mean; everything else by the worst round."""
+    return not quantity.exact and quantity.unit in AVERAGED and all(value > 0 for value in values)
+
+
+def merge(quantity: Quantity, values: Mapping[int, float], group: Rounds, expected: int) -> Cell:
+    """One cell. `expected` is the number of rounds that the rest of the section has."""
+    found = {n: v for n in sorted(group) for v in group[n].values if v.quantity.name == quantity.name}
+    if not values:
+        return Cell(reason=_why_missing(found.values(), group.values()))
+    numbers = list(values.values())
+    if quantity.exact and len(set(numbers)) > 1:
+        listed = " and ".join(f"{number:,.0f}" for number in sorted(set(numbers)))
+        return Cell(reason=f"must be the same in every round, and is not: {listed}", rounds=tuple(values.items()))
+    interval = _interval(quantity, numbers)
+    flags = tuple(flag for flag in _flag_order(found.values()) if flag != "mismatch")
+    samples = [[x for x in found[n].samples if x > 0] for n in values]
+    return Cell(
+        value=int(interval.value) if quantity.exact or quantity.unit == "byte" else interval.value,
+        low=interval.low,
+        high=interval.high,
+        rounds=tuple(values.items()),
+        within=sigma_within(samples) if averaged(quantity, numbers) else None,
+        flags=flags,
+        notes=(*_flag_notes(flags, found), *_round_notes(quantity, values, group, expected)),
+    )
+
+
+def mismatch(group: Rounds) -> bool:
+    """Some round found that the mode changes the answer."""
+    return any("mismatch" in value.flags for record in group.values() for value in record.values)
+
+
+def _interval(quantity: Quantity, numbers: Sequence[float]) -> Interval:
+    if averaged(quantity, numbers):
+        return mean_interval(numbers)
+    return Interval(min(numbers) if quantity.better == "higher" else max(numbers), None, None)
+
+
+def _flag_order(values: Iterable[Value]) -> list[str]:
+    flags = {flag for value in values for flag in value.flags}
+    return [*(flag for flag in FLAGS if flag in flags), *sorted(flags - set(FLAGS))]
+
+
+def _flag_notes(flags: Iterable[str], found: Mapping[int, Value]) -> list[str]:
+    how = next((value.how for value in found.values() if value.how), "")
+    notes = []
+    for flag in flags:
+        sentence = FLAGS.get(flag, "")
+        detail = f" ({how})" if flag == "estimated" and how else ""
+        notes.append(f"{flag}: {sentence}{detail}" if sentence else flag)
+    return notes
+
+
+def _round_notes(quantity: Quantity, values: Mapping[int, float], group: Rounds, expected: int) -> list[str]:
+    if quantity.exact or (len(values) == expected and expected > 1):
+        return []
+    interval = ": no interval" if len(values) == 1 and averaged(quantity, values.values()) else ""
+    if expected == 1:
+        return [f"one round{interval}"] if interval else []
+    absent = [record for n, record in sorted(group.items()) if n not in values]
+    why = "; ".join(dict.fromkeys(_why_not_ok(record) for record in absent if record.status != "ok"))
+    return [f"{len(values)} of {expected} rounds{interval}" + (f" ({why})" if why else "")]
+
+
+def _why_missing(found: Iterable[Value], records: Iterable[Record]) -> str:
+    """The value's own reason, else what became of the job."""
+    own = [value.reason for value in found if value.value is None and value.reason]
+    jobs = [_why_not_ok(record) for record in records if record.status != "ok"]
+    return "; ".join(dict.fromkeys(own or jobs)) or f"{NOT_PLANNED}: this job's measures do not give this figure"
+
+
+def _why_not_ok(record: Record) -> str:
+    return f"{record.status}: {record.reason}" if record.reason else record.status

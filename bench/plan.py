@@ -1,0 +1,124 @@
+"""Suite -> list of jobs: variants x modes x phases x rounds, each round in a newly shuffled order."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+from bench import plugins
+from bench.errors import UsageError
+from bench.record import Job, Json
+from bench.suite import Suite, Variant
+
+MOST_JOBS = 10_000
+
+STARTUP = 4.0
+"""Seconds that a fresh worker needs before it measures (importing torch, building); only for the first estimate."""
+
+
+def plan(suite: Suite, *, device: str = "cpu", threads: int = 1) -> list[Job]:
+    """All jobs of a suite in the order in which they run. Pure: the same suite and seed give the same list.
+
+    Every round visits every cell in an order of its own, so that slow drifts of the machine fall on all cells alike.
+
+    Raises:
+        UsageError: more jobs than anybody can mean.
+    """
+    by_phase = measures_by_phase(suite.measures)
+    cells = [cell for cell in _cells(suite) if by_phase.get(cell.phase)]
+    total = sum(cell.rounds for cell in cells)
+    if total > MOST_JOBS:
+        raise UsageError(f"{suite.path}: {total:,} jobs, at most {MOST_JOBS:,}; lower the rounds or split the sweep")
+    common = _common(suite, device, threads)
+    jobs = [_job(suite, cell, 0, common, by_phase) for cell in cells if cell.phase == "static"]
+    for round_ in range(max((cell.rounds for cell in cells), default=0)):
+        visited = [cell for cell in cells if cell.phase != "static" and round_ < cell.rounds]
+        Random(f"{suite.seed}/{round_}").shuffle(visited)
+        jobs += [_job(suite, cell, round_, common, by_phase) for cell in visited]
+    return jobs
+
+
+def static_jobs(suite: Suite, *, device: str = "cpu", threads: int = 1) -> list[Job]:
+    """One job per variant that needs only the network: what `validate` builds, whatever the suite measures."""
+    common = _common(suite, device, threads)
+    by_phase: dict[str, list[str]] = {"static": []}
+    return [_job(suite, cell, 0, common, by_phase) for cell in _cells(suite) if cell.phase == "static"]
+
+
+class _Cell(NamedTuple):
+    variant: Variant
+    mode: str
+    phase: str
+    rounds: int
+
+
+def _cells(suite: Suite) -> Iterator[_Cell]:
+    for variant in suite.variants:
+        yield _Cell(variant, "", "static", 1)
+        for mode in suite.modes:
+            yield _Cell(variant, mode, "infer", variant.infer.get("rounds", suite.rounds))
+        mode = variant.train.get("mode", "")
+        if mode in suite.modes:
+            yield _Cell(variant, mode, "train", variant.train.get("rounds", suite.rounds))
+
+
+def measures_by_phase(measures: Sequence[str]) -> dict[str, list[str]]:
+    """Phase -> the measures that run in it, in the suite's order; read from the plugins' text."""
+    found: dict[str, list[str]] = {}
+    for name in measures:
+        phases = plugins.constant(plugins.path("measure", name), "PHASE")
+        for phase in (phases,) if isinstance(phases, str) else phases or ():
+            found.setdefault(phase, []).append(name)
+    return found
+
+
+def _common(suite: Suite, device: str, threads: int) -> dict[str, Any]:
+    return {
+        "suite": suite.name,
+        "protocol": suite.protocol,
+        "device": device,
+        "threads": threads,
+        "seed": suite.seed,
+        "timeout": suite.timeout,
+        "paths": [str(suite.root.parent)],
+    }
+
+
+def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping[str, list[str]]) -> Job:
+    """The job of a cell carries only what its phase uses, so that nothing else changes its identity."""
+    variant = cell.variant
+    tables: Json = {"data": variant.data}
+    if cell.phase == "static":
+        tables = {"data": {k: v for k, v in variant.data.items() if k not in ("train", "val")}}
+    if cell.phase == "infer":
+        tables["infer"] = {k: v for k, v in variant.infer.items() if k != "rounds"}
+    if cell.phase == "train":
+        tables["train"] = {k: v for k, v in variant.train.items() if k != "rounds"}
+    return Job(
+        variant=variant.name,
+        phase=cell.phase,
+        mode=cell.mode,
+        round=round_,
+        arch=variant.arch,
+        arch_file="" if ":" in variant.arch or not variant.arch else str(plugins.path("arch", variant.arch, suite.root)),
+        options=variant.options,
+        weights=variant.weights,
+        modes=suite.modes[cell.mode].plugins if cell.mode else {},
+        measures=by_phase[cell.phase],
+        **tables,
+        **common,
+    )
+
+
+def expected_seconds(jobs: Sequence[Job], earlier: Mapping[str, float]) -> list[float]:
+    """What each job may take: as it did before (by id, else by cell), else what its protocol allows."""
+    return [earlier.get(job.id) or earlier.get(job.cell) or _guess(job) for job in jobs]
+
+
+def _guess(job: Job) -> float:
+    protocol = job.protocol
+    if job.phase == "infer":
+        timed = protocol.warmup_limit + protocol.max_seconds + protocol.windows * protocol.window_seconds
+        return STARTUP + 0.7 * timed
+    if job.phase == "train":
+        return STARTUP + 2 * protocol.train_seconds
+    return STARTUP

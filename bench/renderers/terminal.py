@@ -1,0 +1,119 @@
+"""For reading in a terminal: aligned, as wide as the window, in colour where it can."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as Lines
+from rich.text import Text as Styled
+
+from bench.cells import Table
+from bench.grid import Grid, Head, grids, notes
+
+WIDTH = 120
+"""Where nothing says how wide the page is: a pipe, a file."""
+
+WRAP = 10
+"""Heads are wrapped to this width, unless their column is wider."""
+
+GAP = 2
+"""Blanks between columns; one of them is the box's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """The lines of a column's head and body, and how wide the widest is."""
+
+    head: list[str]
+    body: list[str]
+    width: int
+
+
+def render(table: Table) -> str:
+    """The page as text; with control codes only where stdout is a terminal."""
+    buffer = StringIO()
+    width = get_terminal_size((WIDTH, 24)).columns
+    console = Console(file=buffer, width=width, force_terminal=sys.stdout.isatty() or None, highlight=False)
+    console.print(Styled(table.title, "bold"))
+    for line in table.lead:
+        console.print(Styled(line))
+    for grid in grids(table):
+        _print(console, grid)
+    if lines := notes(table, "*"):
+        console.print()
+        for line in lines:
+            console.print(Styled(line))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _print(console: Console, grid: Grid) -> None:
+    """A grid, in as many blocks as the width asks for, then its footnotes."""
+    console.print()
+    console.print(Styled(grid.title, "bold"))
+    if grid.lead:
+        console.print(Styled(grid.lead))
+    columns = [_column(grid, index) for index in range(len(grid.heads))]
+    for order, block in enumerate(blocks(grid.heads, [column.width for column in columns], console.width)):
+        if order:
+            console.print()
+        lines = Lines(box=SIMPLE_HEAD, show_edge=False, padding=(0, GAP - 1, 0, 0), pad_edge=False)
+        for index in block:
+            justify: Literal["left", "right"] = "right" if grid.heads[index].group else "left"
+            lines.add_column(Styled("\n".join(columns[index].head)), justify=justify, no_wrap=True)
+        for number, (row, struck) in enumerate(zip(grid.rows, grid.struck, strict=True)):
+            styles = ["strike" if struck else "bold" if row[index].best else "" for index in block]
+            lines.add_row(*[Styled(columns[i].body[number], s) for i, s in zip(block, styles, strict=True)])
+        console.print(lines)
+    for mark, sentence in grid.footnotes:
+        console.print(Styled(f"[{mark}] {sentence}"))
+
+
+def blocks(heads: Sequence[Head], widths: Sequence[int], width: int) -> Iterator[list[int]]:
+    """Columns that fit side by side, the row's names in front of every block, groups kept together if they can be.
+
+    A number is never cut or wrapped: what does not fit goes into a further block.
+    """
+    names = [i for i, head in enumerate(heads) if head.group == 0]
+    room = width - sum(widths[i] + GAP for i in names)
+    block: list[int] = []
+    for group in _groups(heads):
+        pieces = [group] if _room(group, widths) <= room else [[i] for i in group]
+        for piece in pieces:
+            if block and _room([*block, *piece], widths) > room:
+                yield names + block
+                block = []
+            block += piece
+    yield names + block
+
+
+def _groups(heads: Sequence[Head]) -> list[list[int]]:
+    numbers = dict.fromkeys(head.group for head in heads if head.group)
+    return [[i for i, head in enumerate(heads) if head.group == number] for number in numbers]
+
+
+def _room(columns: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(widths[i] + GAP for i in columns)
+
+
+def _column(grid: Grid, index: int) -> _Column:
+    """Texts end at the same place; what follows them (best, marks) has a place of its own."""
+    head = grid.heads[index]
+    cells = [row[index] for row in grid.rows]
+    tails = ["*" * cell.best + _marks(cell.marks) for cell in cells]
+    tail = max((len(one) for one in tails), default=0) if head.group else 0
+    body = [cell.text + after.ljust(tail) for cell, after in zip(cells, tails, strict=True)]
+    widest = max((len(line) for line in body), default=0)
+    lines = wrap(head.title, max(WRAP, widest), break_long_words=False, break_on_hyphens=False)
+    below = (f"[{head.unit}]" if head.unit else "") + _marks(head.marks)
+    lines = [line + " " * tail for line in [*lines, below] if line]
+    return _Column(lines, body, max([widest, *(len(line) for line in lines)]))
+
+
+def _marks(marks: Sequence[str]) -> str:
+    return f" [{','.join(marks)}]" if marks else ""

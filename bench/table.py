@@ -1,0 +1,197 @@
+"""Records -> Table: rounds merged, relative to the baseline, published figures beside ours. A pure function."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from bench.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
+from bench.comparable import Groups, with_best, with_ratios, with_speedups
+from bench.merge import NOT_PLANNED, Key, Rounds, averaged, latest, merge, mismatch, pivot, quantities
+from bench.published import figures, with_published
+from bench.record import FLAGS, STATUSES, Json, Quantity, Record
+from bench.study import Study, study
+from bench.units import scale
+
+__all__ = ["Cell", "Column", "Published", "Ratio", "Row", "Section", "Table", "tabulate"]
+
+TITLES = {"static": "Network", "infer": "Inference", "train": "Training", "accuracy": "Accuracy"}
+
+NOTHING = Quantity(name="result", unit="1", better="none", title="result")
+"""Stands in for the columns of a phase in which no job lived long enough to name its quantities."""
+
+
+def tabulate(suite: Json, records: Sequence[Record]) -> Table:
+    """The table of a run: `suite` as its header keeps it, the records in any order."""
+    about = study(suite, records)
+    phases = latest(records)
+    sections = [_section(phase, phases[phase], about) for phase in TITLES if phase in phases]
+    kept = [record for groups in phases.values() for group in groups.values() for record in group.values()]
+    return Table(
+        title=suite.get("title") or about.name,
+        lead=tuple(_lead(suite, about, kept)),
+        sections=tuple(sections),
+        notes=(*_signs(about, sections), *_unmeasured(about, sections), *_modes(suite), *_machines(kept)),
+        baseline=about.baseline if about.baseline in about.variants else "",
+        reference=about.reference,
+    )
+
+
+def _section(phase: str, groups: Groups, about: Study) -> Section:
+    """One phase, from the pivot to the published figures; each step adds to every cell."""
+    # Rows by the suite's order, not the records': the columns' order of first appearance hangs on it.
+    keys = sorted({*about.planned(phase), *groups}, key=lambda key: about.rank(*key))
+    ordered = {key: groups[key] for key in keys if key in groups}
+    expected = max(len(group) for group in ordered.values())
+    columns = quantities(ordered.values()) or [NOTHING]
+    values = pivot(ordered)
+    rows = []
+    for key in keys:
+        group = ordered.get(key, {})
+        cells = [merge(q, values.get((q.name, key), {}), group, expected) for q in columns]
+        rows.append(_row(key, cells, group, about))
+    section = Section(
+        phase=phase,
+        title=TITLES[phase],
+        columns=tuple(_column(q, [row.cells[i] for row in rows], expected) for i, q in enumerate(columns)),
+        rows=tuple(rows),
+        lead=_shared(ordered),
+    )
+    section = with_ratios(section, ordered, about)
+    if phase == "infer":
+        section = _without_reference(with_speedups(section, about), about)
+    return with_published(with_best(section, ordered, about), about)
+
+
+def _row(key: Key, cells: Iterable[Cell], group: Rounds, about: Study) -> Row:
+    variant, mode = key
+    if not group:
+        resume = f"no record: the run was interrupted; `bench run {about.name} --resume RUN` completes it"
+        cells = [replace(cell, reason=resume) for cell in cells]
+    struck = mismatch(group)
+    notes = (f"mismatch: {FLAGS['mismatch']}, nor compared",) if struck else ()
+    return Row(variant=variant, mode=mode, cells=tuple(cells), struck=struck, notes=notes)
+
+
+def _column(quantity: Quantity, cells: Sequence[Cell], expected: int) -> Column:
+    """The column's human unit, from its median, and what to know about all of it."""
+    values = [float(cell.value) for cell in cells if cell.value is not None]
+    factor, unit = scale(quantity.unit, median(values)) if values else (1.0, quantity.unit)
+    notes = []
+    if not quantity.exact and expected > 1 and values and not averaged(quantity, values):
+        notes.append(f"the {'smallest' if quantity.better == 'higher' else 'largest'} of the rounds: no interval")
+    return Column(quantity=quantity, factor=factor, unit="" if unit == "1" else unit, notes=tuple(notes))
+
+
+def _without_reference(section: Section, about: Study) -> Section:
+    """Says of what compares a mode with the reference that the reference itself cannot have it."""
+
+    def given(own: bool) -> set[int]:
+        rows = [row for row in section.rows if (row.mode == about.reference) == own]
+        return {i for row in rows for i, cell in enumerate(row.cells) if cell.value is not None}
+
+    relative = given(False) - given(True)
+    reason = f"{about.reference} is what this figure compares with"
+
+    def explained(row: Row) -> Row:
+        known = row.mode != about.reference
+        cells = [
+            cell if known or i not in relative or not cell.reason.startswith(NOT_PLANNED) else Cell(reason=reason)
+            for i, cell in enumerate(row.cells)
+        ]
+        return replace(row, cells=tuple(cells))
+
+    return replace(section, rows=tuple(explained(row) for row in section.rows))
+
+
+def _shared(groups: Groups) -> str:
+    """The fields of the fingerprint that all rows share; the protocol's own are left to `bench show`."""
+    alike: dict[str, Any] | None = None
+    for group in groups.values():
+        for record in group.values():
+            found = {k: v for family in record.fingerprints.values() for k, v in family.items()}
+            alike = found if alike is None else {k: v for k, v in alike.items() if found.get(k) == v}
+    shown = {k: v for k, v in (alike or {}).items() if not k.startswith("protocol.") and v not in (None, "")}
+    return ", ".join(f"{name} {shown[name]}" for name in sorted(shown))
+
+
+def _lead(suite: Json, about: Study, records: Sequence[Record]) -> Iterable[str]:
+    if suite.get("source"):
+        yield f"Source: {suite['source']}"
+    counts = Counter(record.status for record in records)
+    came = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    rounds = max((record.job.round + 1 for record in records), default=0)
+    profile = f"Profile {about.profile}, " if about.profile else ""
+    started = min((record.started for record in records if record.started), default="")
+    when = f", started {started}" if started else ""
+    yield f"{profile}{rounds} round{'s' * (rounds != 1)}, {len(records)} jobs: {came or 'none has a record'}{when}"
+
+
+def _signs(about: Study, sections: Sequence[Section]) -> Iterable[str]:
+    """What the signs in the table mean, as far as they occur."""
+    cells = [cell for section in sections for row in section.rows for cell in row.cells]
+    rounds = max((len(cell.rounds) for cell in cells if cell.low is not None), default=0)
+    if rounds:
+        yield (
+            f"± is the half-width of the 95 % interval over {rounds} rounds, each a fresh process, "
+            "on this machine, in this run"
+        )
+    if any(cell.ratio for cell in cells):
+        yield (
+            f"{TIMES} is the ratio to {about.baseline} in the same mode, paired by round: {TIMES}0.5 is half of "
+            f"{about.baseline}'s figure"
+        )
+    if any(cell.speedup for cell in cells):
+        yield f"speed-up is {about.reference}'s time over this mode's, same variant: {TIMES}2 is twice as fast"
+    if any("estimated" in cell.flags for cell in cells):
+        yield "~ is an estimate: derived from a part, not measured in full"
+    yield from _published_signs(about, cells)
+
+
+def _published_signs(about: Study, cells: Iterable[Cell]) -> Iterable[str]:
+    beside = [cell.published for cell in cells if cell.published]
+    if any(published.ratio is not None for published in beside):
+        yield (
+            f"ours vs published is how far our ratio to {about.baseline} is from the document's own, in percent of it; "
+            "its machine is not ours, so that its times are not compared directly"
+        )
+
+
+def _modes(suite: Json) -> Iterable[str]:
+    """What the names of the modes stand for."""
+    for name, mode in (suite.get("modes") or {}).items():
+        if plugins := mode.get("plugins"):
+            yield f"Mode {name}: {', '.join(f'{plugin} {_fact(option)}' for plugin, option in plugins.items())}"
+
+
+def _unmeasured(about: Study, sections: Sequence[Section]) -> Iterable[str]:
+    """Published figures that nothing of ours stands beside."""
+    shown = {column.key for section in sections for column in section.columns}
+    names = figures(entry for entries in about.published.values() for entry in entries)
+    for name in names:
+        if name not in shown:
+            count = sum(any(name in entry for entry in entries) for entries in about.published.values())
+            yield (
+                f"{name} is published for {count} variant{'s' * (count != 1)} and was not measured here"
+                + (f" (profile {about.profile})" if about.profile else "")
+                + ": a profile whose jobs give it would"
+            )
+
+
+def _machines(records: Iterable[Record]) -> Iterable[str]:
+    machines: dict[str, Mapping[str, Any]] = {str(r.machine.get("id", "")): r.machine for r in records if r.machine}
+    for name, machine in sorted(machines.items()):
+        facts = ", ".join(f"{key} {_fact(machine[key])}" for key in machine if key != "id" and machine[key])
+        yield f"Machine {name or 'without an id'}: {facts or 'no facts recorded'}"
+    if len(machines) > 1:
+        yield "The records come from several machines: times and memory are compared only within one"
+
+
+def _fact(value: Any) -> str:
+    """Plain data in one line, without its punctuation."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_fact(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return " + ".join(_fact(one) for one in value)
+    return "on" if value is True else "off" if value is False else str(value)

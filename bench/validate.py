@@ -1,0 +1,45 @@
+"""The last check before anything is measured: can every network be built, here and for this data?"""
+
+import tomllib
+from pathlib import Path
+
+from bench.engines import local
+from bench.errors import SuiteError
+from bench.plan import static_jobs
+from bench.positions import Problem, describe
+from bench.record import Record
+from bench.suite import Suite
+from bench.sweep import expand
+
+
+def validate(suite: Suite, *, device: str, threads: int) -> list[Record]:
+    """One worker builds every variant on the meta device; nothing is written.
+
+    Returns:
+        One record per variant, with the network's fingerprint in its environment.
+
+    Raises:
+        SuiteError: the variants that cannot be built, each with its line in the suite.
+    """
+    records = local.validate(static_jobs(suite, device=device, threads=threads))
+    wrong = {record.job.variant: record.reason for record in records if record.status != "ok"}
+    if wrong:
+        raise SuiteError(complaints(suite, wrong))
+    return records
+
+
+def complaints(suite: Suite, wrong: dict[str, str]) -> list[str]:
+    """A line per variant that cannot be built, at the option that its reason begins with, else at its table."""
+    if not suite.path.exists():
+        return [f"{name}: {reason}" for name, reason in wrong.items()]
+    text = suite.path.read_text(encoding="utf-8")
+    problems = []
+    for index, written in enumerate(tomllib.loads(text)["variants"]):
+        names = {point.name for point in expand(written)}
+        for name in names & wrong.keys():
+            option = wrong[name].split(" ", 1)[0]
+            table = next((t for t in ("options", "sweep") if option in written.get(t, {})), "")
+            place = ("variants", index, table, option) if table else ("variants", index)
+            problems.append(Problem(place, f"variant '{name}': {wrong[name]}"))
+    shown = suite.path.relative_to(Path.cwd()) if suite.path.is_relative_to(Path.cwd()) else suite.path
+    return describe(str(shown), text, problems)

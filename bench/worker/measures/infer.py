@@ -1,0 +1,52 @@
+"""Inference: latency of one call with its percentiles, device time, and sustained images per second."""
+
+from collections.abc import Iterator
+
+from bench import stats
+from bench.record import Quantity, Value
+from bench.worker import timing
+from bench.worker.subject import Subject
+
+PHASE = "infer"
+
+LATENCY = Quantity(name="latency", unit="s", better="lower", title="latency of one call, median")
+P90 = Quantity(name="latency.p90", unit="s", better="lower", title="latency, 90th percentile", headline=False)
+P99 = Quantity(name="latency.p99", unit="s", better="lower", title="latency, 99th percentile", headline=False)
+DEVICE = Quantity(name="device_latency", unit="s", better="lower", title="time the device is busy", headline=False)
+THROUGHPUT = Quantity(name="throughput", unit="image/s", better="higher", title="images per second, back to back")
+
+
+def measure(subject: Subject) -> Iterator[Value]:
+    """Time the network alone, on inputs that lie on the device; warm-up and proof came before."""
+    call, clock, protocol = subject.rotating(), subject.clock, subject.job.protocol
+    taken = timing.latency(call, clock, protocol)
+    yield timed(LATENCY, taken, subject)
+    for quantity, q in ((P90, 90.0), (P99, 99.0)):
+        found = stats.percentile(taken.samples, q)
+        if found is None:
+            reason = f"n/a ({len(taken.samples)} samples < {stats.samples_needed(q)})"
+            yield Value(quantity=quantity, reason=reason)
+        else:
+            yield Value(quantity=quantity, value=found, how=f"order statistic of {len(taken.samples)} samples")
+    busy = timing.device_latency(call, clock, protocol)
+    if busy is None:
+        yield Value(quantity=DEVICE, reason="the host is the device: latency says it")
+    else:
+        yield timed(DEVICE, busy, subject)
+    images = int(subject.inputs[0].shape[0])
+    yield timed(THROUGHPUT, timing.throughput(call, images, clock, protocol), subject)
+
+
+def timed(quantity: Quantity, taken: timing.Samples, subject: Subject) -> Value:
+    """A value with its interval, flags and every raw sample."""
+    interval = taken.interval
+    return Value(
+        quantity=quantity,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        samples=list(taken.samples),
+        flags=[*subject.warm_flags, *taken.flags],
+        how=taken.stopped,
+        details=taken.details,
+    )

@@ -1,0 +1,110 @@
+"""Training time: one step with its forward, backward and optimizer shares, and minutes per epoch."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from bench import stats
+from bench.errors import Failed
+from bench.record import Quantity, Value
+from bench.worker import train
+from bench.worker.subject import Subject, load_dataset
+
+PHASE = "train"
+
+STEP = Quantity(name="train_step", unit="s", better="lower", title="training step, batch on the device")
+EPOCH = Quantity(name="train_epoch", unit="s", better="lower", title="training epoch, data included")
+WAIT = Quantity(name="data_wait", unit="s", better="lower", title="wait for a batch, per step", headline=False)
+PARTS = ("forward", "backward", "optimizer")
+
+
+@dataclass(slots=True)
+class Timed:
+    """What the timed steps took, seconds each, in order."""
+
+    steps: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
+    losses: list[float] = field(default_factory=list)
+
+
+def measure(subject: Subject) -> Iterator[Value]:
+    """Step through an epoch until the protocol has enough; a whole epoch seen is measured, else estimated.
+
+    Raises:
+        Failed: the loss is not finite.
+    """
+    per_epoch = train.steps_per_epoch(subject)
+    pressure = subject.clock.pressure()
+    timed = run(subject, per_epoch)
+    flags = subject.clock.flags_since(pressure)
+    if not all(map(math.isfinite, timed.losses)):
+        raise Failed(f"the loss is not finite after {len(timed.losses)} steps: {timed.losses[-1]}")
+    interval = stats.median_interval(timed.steps)
+    total = math.fsum(chain.from_iterable(timed.parts.values())) or 1.0
+    shares = {part: math.fsum(values) / total for part, values in timed.parts.items()}
+    yield Value(
+        quantity=STEP,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        samples=timed.steps,
+        flags=flags,
+        how=f"{len(timed.steps)} steps of {subject.job.train.get('batch')} images",
+        details={"shares": shares, "losses": timed.losses},
+    )
+    wait = stats.median_interval(timed.waits)
+    yield Value(quantity=WAIT, value=wait.value, low=wait.low, high=wait.high, samples=timed.waits)
+    yield epoch(timed, per_epoch, flags)
+
+
+def epoch(timed: Timed, per_epoch: int, flags: list[str]) -> Value:
+    """Seconds of an epoch: the sum where every step was seen, else the median step times their number."""
+    seen = len(timed.steps)
+    share = math.fsum(timed.waits) / (math.fsum(timed.waits) + math.fsum(timed.steps))
+    details = {"steps": per_epoch, "data_wait_share": share}
+    if seen >= per_epoch:
+        value = math.fsum(timed.steps) + math.fsum(timed.waits)
+        return Value(quantity=EPOCH, value=value, flags=flags, how=f"all {per_epoch} steps", details=details)
+    both = stats.median_interval([step + wait for step, wait in zip(timed.steps, timed.waits, strict=True)])
+    return Value(
+        quantity=EPOCH,
+        value=both.value * per_epoch,
+        low=None if both.low is None else both.low * per_epoch,
+        high=None if both.high is None else both.high * per_epoch,
+        flags=["estimated", *flags],
+        how=f"estimated from {seen} of {per_epoch} steps",
+        details=details,
+    )
+
+
+def run(subject: Subject, most: int) -> Timed:
+    """Timed steps until the protocol's number and time are reached, or an epoch is over.
+
+    The step is timed from the batch lying on the device to the end of the optimizer's work; the wait for the batch
+    is timed apart.
+    """
+    clock, protocol = subject.clock, subject.job.protocol
+    if subject.step is None:
+        raise Failed("no training step: this measure belongs to the train phase")
+    source = train.batches(subject, load_dataset(subject.job, "train"))
+    timed = Timed()
+    start = clock.now()
+    while len(timed.steps) < most:
+        enough = len(timed.steps) >= protocol.train_steps
+        if enough and (clock.now() - start) / 1e9 >= protocol.train_seconds:
+            break
+        before = clock.now()
+        batch = next(source)
+        clock.synchronize()
+        ready = clock.now()
+        step = subject.step(batch)
+        clock.synchronize()
+        timed.steps.append((clock.now() - ready) / 1e9)
+        timed.waits.append((ready - before) / 1e9)
+        marks = (step.begin, step.forward, step.backward, step.optimizer)
+        for part, (a, b) in zip(PARTS, zip(marks, marks[1:], strict=False), strict=True):
+            timed.parts[part].append(clock.elapsed(a, b))
+        timed.losses.append(float(step.loss))
+    return timed

@@ -1,0 +1,62 @@
+"""Automatic mixed precision: convolutions and matrix products in bfloat16 or float16, weights kept in float32."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import Unavailable
+from bench.worker.subject import Subject, watch_convolutions
+
+ORDER = 30
+PHASES = ("infer", "train")
+EXCLUDES: tuple[str, ...] = ()
+
+# Measured on the eight-stack hourglass: 1.7e-2 in bfloat16; float16 has three more bits.
+TOLERANCES = {"bfloat16": 3e-2, "float16": 1e-2}
+
+FIRST_CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}
+
+
+def probe() -> str | None:
+    """Why autocast cannot run at all here."""
+    return None if torch.amp.is_autocast_available("cpu") else "unavailable: this torch was built without autocast"
+
+
+def apply(subject: Subject, option: Literal["bfloat16", "float16"]) -> Subject:
+    """Wrap each call in autocast. The context is entered inside the call, since one around a loop caches the casts.
+
+    Raises:
+        Unavailable: the device's compute capability is too low for the type.
+    """
+    if subject.device.type == "cuda":
+        capability = torch.cuda.get_device_capability(subject.device)
+        if capability < FIRST_CAPABILITY[option]:
+            least = ".".join(map(str, FIRST_CAPABILITY[option]))
+            raise Unavailable(f"compute capability {capability[0]}.{capability[1]} < {least} ({option})")
+    dtype = getattr(torch, option)
+    kind = subject.device.type
+    inner = subject.call
+
+    def call(image: Tensor) -> object:
+        with torch.autocast(kind, dtype):
+            return inner(image)
+
+    tolerance = max(subject.tolerance, TOLERANCES[option])
+    return replace(subject, call=call, tolerance=tolerance, scale_loss=option == "float16")
+
+
+def prove(subject: Subject) -> str | None:
+    """Every convolution must have put out the reduced type."""
+    wanted = getattr(torch, str(subject.job.modes["amp"]))
+    types: Counter[torch.dtype] = Counter()
+
+    def look(_: str, __: nn.Module, ___: Tensor, out: Tensor) -> None:
+        types[out.dtype] += 1
+
+    total = watch_convolutions(subject, look)
+    if types[wanted] == total > 0:
+        return None
+    return f"mode not applied ({types[wanted]} of {total} convolutions in {str(wanted).removeprefix('torch.')})"

@@ -1,0 +1,80 @@
+"""How far a mode's answers are from strict fp32 eager on the same weights and images."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from bench.record import Quantity, Value
+
+ERROR = Quantity(name="error", unit="1", better="lower", title="relative L2 error against fp32 eager")
+AGREEMENT = Quantity(
+    name="error.argmax_agreement",
+    unit="%",
+    better="higher",
+    title="maps whose maximum lies within one cell of fp32's",
+    headline=False,
+)
+
+SAME = 1e-6
+"""Relative difference below which the outputs for two different images are taken as one stale output."""
+
+
+def compare(reference: Sequence[Tensor], answer: Sequence[Tensor], tolerance: float) -> Iterator[Value]:
+    """The error of each image's prediction, and the reason for a mismatch where there is one.
+
+    Args:
+        reference: predictions of strict fp32 eager, one per image batch, the images all different.
+        answer: the mode's predictions for the same.
+        tolerance: the largest relative L2 error that the modes allow themselves.
+    """
+    broken = shape_problem(reference, answer)
+    if broken:
+        yield Value(quantity=ERROR, reason=broken, flags=["mismatch"], details={"tolerance": tolerance})
+        return
+    wanted, got = (torch.cat([t.double().flatten(1) for t in tensors]) for tensors in (reference, answer))
+    error = relative_l2(got, wanted)
+    details = {
+        "tolerance": tolerance,
+        "max_abs": float((got - wanted).abs().max()),
+        "sqnr_db": -20 * math.log10(error) if error else None,
+        "cosine": float(torch.nn.functional.cosine_similarity(got, wanted, dim=1).min()),
+        "dtype": str(answer[0].dtype).removeprefix("torch."),
+    }
+    wrong = error > tolerance
+    how = f"mismatch: relative L2 {error:.1e} > {tolerance:.1e}" if wrong else f"tolerance {tolerance:.0e}"
+    yield Value(quantity=ERROR, value=error, how=how, flags=["mismatch"] if wrong else [], details=details)
+    if reference[0].dim() == 4:
+        yield Value(quantity=AGREEMENT, value=argmax_agreement(reference, answer))
+
+
+def shape_problem(reference: Sequence[Tensor], answer: Sequence[Tensor]) -> str:
+    """Why two sets of predictions cannot be the same network's; empty where they can."""
+    for wanted, got in zip(reference, answer, strict=True):
+        if wanted.shape != got.shape:
+            return f"mismatch: shape {tuple(got.shape)} instead of {tuple(wanted.shape)}"
+        if not bool(torch.isfinite(got).all()):
+            return "mismatch: the output holds NaN or infinity"
+    first, second = answer[0].double(), answer[1].double()
+    apart = relative_l2(reference[1].double(), reference[0].double())
+    if apart > SAME and relative_l2(second, first) <= SAME:
+        return "mismatch: the same output for two different images (a stale buffer)"
+    return ""
+
+
+def relative_l2(value: Tensor, reference: Tensor) -> float:
+    """|value - reference| / |reference|; 0 where both are zero."""
+    norm = float(reference.norm())
+    distance = float((value - reference).norm())
+    return distance / norm if norm else (0.0 if distance == 0 else math.inf)
+
+
+def argmax_agreement(reference: Sequence[Tensor], answer: Sequence[Tensor]) -> float:
+    """Percent of maps (N K H W) whose maximum is at most one cell away, in x and in y."""
+    near: list[Tensor] = []
+    for wanted, got in zip(reference, answer, strict=True):
+        width = wanted.shape[-1]
+        a, b = wanted.flatten(2).argmax(-1), got.flatten(2).argmax(-1)
+        near.append(((a % width - b % width).abs() <= 1) & ((a // width - b // width).abs() <= 1))
+    return 100 * float(torch.cat(near).float().mean())

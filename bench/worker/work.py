@@ -1,0 +1,220 @@
+"""One job from start to finish: build, apply the modes, prove them, measure; a record comes back whatever happens."""
+
+import os
+import platform
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from inspect import signature
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import torch
+
+from bench import plugins
+from bench.errors import Failed, Unavailable
+from bench.record import Job, Record, Value, fingerprints
+from bench.worker import network, numerics, timing, train
+from bench.worker.subject import (
+    Subject,
+    builder_path,
+    load_dataset,
+    make_inputs,
+    module_of,
+    prepare,
+    prepare_static,
+    size_of,
+)
+
+CHECKS = 2
+"""Inputs on which a mode's answers are compared; they are not among those that are timed."""
+
+KEPT_VARIABLES = ("OMP_", "MKL_", "KMP_", "MALLOC_", "CUDA_", "CUBLAS_", "NVIDIA_TF32", "PYTORCH_", "TORCH_", "LD_PRELOAD")
+"""Prefixes of environment variables that change speed or results, kept in the record."""
+
+def work(job: Job) -> Record:
+    """Do the job. Never raises: what went wrong is the record's status and reason."""
+    started, begin = datetime.now(UTC), perf_counter()
+    values: list[Value] = []
+    environment: dict[str, Any] = {}
+    status, reason = attempt(lambda: run(job, values, environment))
+    return Record(
+        job=job,
+        id=job.id,
+        status=status,
+        reason=reason,
+        values=values,
+        fingerprints=fingerprints(job),
+        environment=environment,
+        started=started.isoformat(timespec="seconds"),
+        seconds=perf_counter() - begin,
+    )
+
+
+def attempt(call: Callable[[], None]) -> tuple[str, str]:
+    """Status and reason of a call that may fail in any way; the whole traceback goes to the log."""
+    try:
+        call()
+    except Unavailable as reason:
+        return "skipped", str(reason)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return "oom", first_line(error)
+    except Failed as reason:
+        return "failed", str(reason)
+    except Exception as error:  # the boundary: whatever a network or a library raises is this job's result
+        traceback.print_exc()
+        # torch's CPU allocator raises a plain RuntimeError.
+        kind = "oom" if "can't allocate memory" in str(error) else "failed"
+        return kind, f"{type(error).__name__}: {first_line(error)}"
+    return "ok", ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def run(job: Job, values: list[Value], environment: dict[str, Any]) -> None:
+    """Fill `values` and `environment`. A measure that fails loses its own cells only."""
+    torch.set_num_threads(job.threads)
+    subject = READY[job.phase](job, values, environment)
+    problems: list[tuple[str, str]] = []
+    with torch.inference_mode(job.phase == "infer"):
+        for name in job.measures:
+            status, reason = attempt(partial(measure, name, subject, values))
+            if status == "oom":
+                raise MemoryError(f"{name}: {reason}")
+            if status != "ok":
+                problems.append((status, f"{name}: {reason}"))
+    if any("mismatch" in value.flags for value in values):
+        values[:] = [msgspec.structs.replace(v, flags=sorted({*v.flags, "mismatch"})) for v in values]
+    if problems:
+        kind = Failed if any(status == "failed" for status, _ in problems) else Unavailable
+        raise kind("; ".join(reason for _, reason in problems))
+
+
+def measure(name: str, subject: Subject, values: list[Value]) -> None:
+    """Add what a measure yields, one by one, so that what came before a failure is kept."""
+    for value in plugins.load("measure", name).measure(subject):
+        values.append(value)
+
+
+def ready_check(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
+    """A network that can be built, on this device and for this data: what is checked before a run writes anything."""
+    module = module_of(job) if job.arch else None
+    objection = getattr(module, "check", None)
+    problem = objection(dict(job.options), size_of(job.data)) if objection else None
+    if problem:
+        raise Failed(problem)
+    if job.device.startswith("cuda") and not torch.cuda.is_available():
+        raise Failed(f"device {job.device}: torch {torch.__version__} sees no CUDA device; use --device cpu")
+    if job.device.startswith("cuda:") and int(job.device.partition(":")[2]) >= torch.cuda.device_count():
+        raise Failed(f"device {job.device}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0")
+    subject = prepare_static(job)
+    output = subject.forward(subject.inputs[0])[-1]
+    joints = load_dataset(job, "val").batch([0], torch.device("cpu")).get("joints")
+    if job.arch and output.dim() == 4 and joints is not None and "joints" in signature(module.build).parameters:
+        if output.shape[1] != joints.shape[1]:
+            raise Failed(f"joints = {output.shape[1]}: data set '{job.data['use']}' has {joints.shape[1]}")
+    environment |= {"output": list(output.shape), "network": network.fingerprint(subject)}
+    return subject
+
+
+def ready_static(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
+    """The network on the meta device: shapes without numbers."""
+    subject = prepare_static(job)
+    environment |= facts(job) | {"network": network.fingerprint(subject)}
+    return subject
+
+
+def ready_infer(job: Job, values: list[Value], environment: dict[str, Any]) -> Subject:
+    """Build, answer in strict fp32, apply the modes, answer again, compare, warm up, prove."""
+    plain = prepare(job)
+    environment |= facts(job)
+    images = list(make_inputs(job, CHECKS, first=len(plain.inputs)))
+    with torch.inference_mode():
+        reference = answers(plain, images)
+        subject = apply_modes(plain)
+        values.extend(numerics.compare(reference, answers(subject, images), subject.tolerance))
+        warm = timing.warm_up(subject.rotating(), subject.clock, job.protocol)
+        prove_modes(subject)
+    environment["warm_up"] = msgspec.to_builtins(warm)
+    return replace(subject, warm_flags=() if warm.converged else ("warmup_unconverged",))
+
+
+def answers(subject: Subject, images: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The prediction for each image batch, copied, so that a mode that reuses its output buffer is caught."""
+    return [subject.forward(subject.place(image))[-1].detach().cpu().clone() for image in images]
+
+
+def ready_train(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
+    """Build, apply the modes, take the first steps, prove."""
+    subject = train.start(apply_modes(prepare(job)))
+    environment |= facts(job)
+    source = train.batches(subject, load_dataset(job, "train"))
+    for _step in range(job.protocol.train_warmup_steps):
+        subject.step(next(source))
+    subject.clock.synchronize()
+    prove_modes(subject)
+    return subject
+
+
+def apply_modes(subject: Subject) -> Subject:
+    """Apply the job's modes in the plugins' own order.
+
+    Raises:
+        Unavailable: a mode's probe says that it cannot run here.
+    """
+    modules = {name: plugins.load("mode", name) for name in subject.job.modes}
+    for name, module in sorted(modules.items(), key=lambda item: item[1].ORDER):
+        reason = module.probe()
+        if reason:
+            raise Unavailable(reason)
+        subject = module.apply(subject, subject.job.modes[name])
+    return subject
+
+
+def prove_modes(subject: Subject) -> None:
+    """Have every mode prove that it was applied.
+
+    Raises:
+        Failed: one was not.
+    """
+    for name in subject.job.modes:
+        reason = plugins.load("mode", name).prove(subject)
+        if reason:
+            raise Failed(f"{name}: {reason}")
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """What was in effect while the job ran; observed, not identity."""
+    cuda = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if cuda else None,
+        "threads": torch.get_num_threads(),
+        "affinity": sorted(os.sched_getaffinity(0)),
+        "load": os.getloadavg(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "fp32_precision": {
+            "matmul": torch.backends.cuda.matmul.fp32_precision,
+            "conv": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        },
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "grad": "inference_mode" if job.phase == "infer" else "grad",
+        "module": builder_path(job),
+        "environment": {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)},
+    }
+
+
+READY: dict[str, Callable[[Job, list[Value], dict[str, Any]], Subject]] = {
+    "check": ready_check,
+    "static": ready_static,
+    "infer": ready_infer,
+    "train": ready_train,
+}

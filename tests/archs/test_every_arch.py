@@ -1,0 +1,58 @@
+"""What holds for every architecture, whatever it is."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench import plugins
+
+NAMES = plugins.names("arch")
+
+
+def outputs(name: str, seed: int) -> list[Tensor]:
+    """What the network answers to one small image, built with its defaults from this seed."""
+    torch.manual_seed(seed)
+    model = plugins.load("arch", name).build().eval()
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        result: list[Tensor] = model(image)
+    return result
+
+
+def test_there_are_architectures() -> None:
+    assert "stacked_hourglass" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_has_a_default_and_an_annotation(name: str) -> None:
+    options = plugins.options(plugins.path("arch", name), "build")
+    assert options
+    assert [option.name for option in options.values() if option.required] == []
+    assert [option.name for option in options.values() if not option.annotation] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_defaults_are_of_their_own_types(name: str) -> None:
+    options = plugins.options(plugins.path("arch", name), "build").values()
+    assert [plugins.check_value(option, option.default) for option in options] == [None] * len(options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_returns_a_list_of_finite_outputs_the_prediction_last(name: str) -> None:
+    answer = outputs(name, seed=0)
+    assert isinstance(answer, list)
+    assert answer
+    assert all(isinstance(out, Tensor) and out.shape[0] == 1 and torch.isfinite(out).all() for out in answer)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_network(name: str) -> None:
+    first, again, other = outputs(name, seed=0), outputs(name, seed=0), outputs(name, seed=1)
+    assert torch.equal(first[-1], again[-1])
+    assert not torch.equal(first[-1], other[-1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_check_accepts_the_defaults(name: str) -> None:
+    objection = getattr(plugins.load("arch", name), "check", None)
+    assert objection is None or objection({}, (256, 256)) is None

@@ -1,0 +1,47 @@
+"""Fixtures of all tests: a fixed page, an environment that nobody may change, golden files."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+PAGE = {"NO_COLOR": "1", "COLUMNS": "120"}
+OURS = ("PYTEST_", "COV_")
+"""Prefixes of variables that the test tools set themselves."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="store_true", help="rewrite the files in tests/golden; read the difference")
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """The page is 120 columns without colour; a test that leaves the environment changed fails."""
+    outside = dict(os.environ)
+    os.environ.update(PAGE)
+    before = _theirs()
+    yield
+    after = _theirs()
+    os.environ.clear()
+    os.environ.update(outside)
+    assert after == before, "this test changed os.environ: use monkeypatch.setenv"
+
+
+def _theirs() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compares a text with a file in tests/golden, byte for byte; `pytest --golden` writes it."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--golden"):
+            path.write_bytes(text.encode())
+        assert path.exists(), f"{path} is missing: run pytest --golden, then read it"
+        assert text == path.read_bytes().decode(), f"{name} differs: run pytest --golden, then read the difference"
+
+    return compare
