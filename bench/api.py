@@ -52,6 +52,7 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
+Stop = Callable[[], bool]
 
 
 def choose(suite: str | Path, profile: str | None, device: str | None) -> Choice:
@@ -82,9 +83,36 @@ def header_of(suite: Suite, name: str, machine: Mapping[str, Any], command: Sequ
     )
 
 
-def jobs_left(
-    jobs: Sequence[Job], earlier: store.Loaded, now: Header, *, networks: Mapping[str, str], force: bool
-) -> list[Job]:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A suite that is ready to be measured: planned, and every network built once on the meta device.
+
+    Attributes:
+        networks: variant -> fingerprint of its network, kept in every record.
+    """
+
+    suite: Suite
+    jobs: list[Job]
+    machine: dict[str, Any]
+    networks: dict[str, str]
+
+
+def prepare(suite: Suite, device: str) -> Prepared:
+    """Plan and validate.
+
+    Raises:
+        UsageError: there is nothing to measure, too much, or a network cannot be built; nothing was written.
+    """
+    machine = host.machine()
+    jobs = plan(suite, device=device, threads=machine["threads"])
+    if not jobs:
+        raise UsageError(
+            f"{suite.name}: nothing to measure with these modes and measures; see: bench show {suite.name}"
+        )
+    return Prepared(suite, jobs, machine, validate(suite, device=device, threads=machine["threads"]))
+
+
+def jobs_left(prepared: Prepared, earlier: store.Loaded, now: Header, *, force: bool) -> list[Job]:
     """The jobs that are not yet ok in an earlier run.
 
     Raises:
@@ -106,33 +134,29 @@ def jobs_left(
     ]
     if differs and not force:
         raise NotComparable(f"{earlier.path}: {', '.join(differs)} changed since; start a new run, or add --force")
-    stored = {r.job.variant: r.environment.get("network") for r in earlier.records if r.job.phase == "static"}
-    changed = [name for name, old in stored.items() if old and networks.get(name) not in (None, old)]
+    stored = {record.job.variant: record.environment.get("network") for record in earlier.records}
+    changed = [name for name, old in stored.items() if old and prepared.networks.get(name) not in (None, old)]
     if changed:
         raise NotComparable(f"{earlier.path}: the network of {', '.join(changed)} changed since; start a new run")
-    if done - {job.id for job in jobs}:
+    if done - {job.id for job in prepared.jobs}:
         raise NotComparable(
             f"{earlier.path}: it was planned with other options (profile, protocol, seed or device); "
             "give the same ones, or start a new run"
         )
-    return [job for job in jobs if job.id not in done]
+    return [job for job in prepared.jobs if job.id not in done]
 
 
 def execute(
-    suite: Suite,
-    jobs: Sequence[Job],
-    run: store.Run,
-    *,
-    machine: Mapping[str, Any],
-    tell: Tell | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    prepared: Prepared, jobs: Sequence[Job], run: store.Run, *, tell: Tell | None = None, stop: Stop = lambda: False
 ) -> None:
     """Run the jobs one by one; each record is on disk before the next job starts.
 
     Args:
+        jobs: those of `prepared`, or what is left of them.
         tell: called after each record.
         stop: asked before each job; True ends the run, which can be resumed.
     """
+    suite, machine = prepared.suite, prepared.machine
     earlier = store.seconds_of_jobs(run.path.parent.parent, suite.name, str(machine["id"]))
     expected = expected_seconds(jobs, earlier)
     figures: dict[str, list[float]] = {}
@@ -141,7 +165,8 @@ def execute(
         if stop():
             return
         for record in _within_budget(suite, msgspec.structs.replace(job, artefacts=str(run.artefacts)), spent):
-            record = msgspec.structs.replace(record, machine=dict(machine))
+            environment = record.environment | {"network": prepared.networks.get(job.variant, "")}
+            record = msgspec.structs.replace(record, machine=machine, environment=environment)
             store.append(run, record)
             spent[job.phase] = spent.get(job.phase, 0.0) + record.seconds
             if tell:
@@ -166,9 +191,7 @@ def _progress(record: Record, done: int, total: int, left: float, figures: dict[
         return Progress(record, done, total, left)
     so_far = figures.setdefault(record.job.cell, [])
     so_far.append(float(value.value))
-    return Progress(
-        record, done, total, left, value.quantity.name, value.quantity.unit, stats.mean_interval(so_far)
-    )
+    return Progress(record, done, total, left, value.quantity.name, value.quantity.unit, stats.mean_interval(so_far))
 
 
 def _headline(record: Record) -> Value | None:
@@ -223,18 +246,16 @@ def run(
 
 
 def _measure_into(suite: Suite, device: str, results: Path, tell: Tell | None) -> Path:
-    machine = host.machine()
-    jobs = plan(suite, device=device, threads=machine["threads"])
     folder = results / suite.name
     store.check_writable(folder)
-    validate(suite, device=device, threads=machine["threads"])
-    header = header_of(suite, store.new_name(machine["id"], folder), machine)
+    prepared = prepare(suite, device)
+    header = header_of(suite, store.new_name(prepared.machine["id"], folder), prepared.machine)
     with store.new_run(folder, header) as opened:
-        execute(suite, jobs, opened, machine=machine, tell=tell)
+        execute(prepared, prepared.jobs, opened, tell=tell)
         return opened.path
 
 
-def measure(
+def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
     model: Any,
     input: Any,
     *,
@@ -326,7 +347,13 @@ def load_records(path: str | Path) -> "pandas.DataFrame":
 
 def _rows(run_name: str, record: Record) -> Iterator[dict[str, Any]]:
     job = record.job
-    common = {"suite": job.suite, "run": run_name, "variant": job.variant, "mode": job.mode, "phase": job.phase}
+    common: dict[str, Any] = {
+        "suite": job.suite,
+        "run": run_name,
+        "variant": job.variant,
+        "mode": job.mode,
+        "phase": job.phase,
+    }
     common |= {"round": job.round, "attempt": record.attempt, "status": record.status, "why": record.reason}
     facts = {"machine": record.machine.get("id"), "started": record.started, "seconds": record.seconds}
     if not record.values:

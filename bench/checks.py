@@ -318,12 +318,11 @@ def _protocol(raw: Json, _: Path) -> Iterator[Problem]:
             option = plugins.Option(key, fields[key].type.__name__, fields[key].default, required=False, keyword=True)
             if text := plugins.check_value(option, value):
                 yield _split(place, text)
-            elif value < 0:
+            elif not value >= 0:  # not a number is not either
                 yield Problem(place, f"{key} = {value}: must be at least 0", f"the default is {option.default}")
 
 
-def _quantity(name: str, place: Place) -> Iterator[Problem]:
-    known = plugins.quantities()
+def _quantity(name: str, place: Place, known: Json) -> Iterator[Problem]:
     close = get_close_matches(name, known, n=1, cutoff=_CLOSE)
     if name not in known and close:
         yield Problem(place, f"unknown quantity '{name}'", f"did you mean '{close[0]}'?")
@@ -331,22 +330,22 @@ def _quantity(name: str, place: Place) -> Iterator[Problem]:
 
 def _quantities(raw: Json, _: Path) -> Iterator[Problem]:
     """Names in [gate] and published figures, and the units of published times."""
+    units = plugins.quantities()
     for scope, table in _scopes(raw):
         for name in _table(table.get("gate")):
-            yield from _quantity(name, (*scope, "gate", name))
-    units = plugins.quantities()
+            yield from _quantity(name, (*scope, "gate", name), units)
     for i, variant in _tables(raw.get("variants")):
         for j, published in _tables(variant.get("published")):
             for name, value in published.items():
                 place = ("variants", i, "published", j, name)
-                yield from _quantity(name, place)
+                yield from _quantity(name, place, units)
                 written = re.sub(r"[-+0-9.eE\s]", "", value) if isinstance(value, str) else ""
                 if units.get(name) == "s" and written not in _TIMES:
                     yield Problem(place, f"{name} = {value!r} is no time", 'write its unit: "14.8 min" or "23 ms"')
 
 
 def _claims(raw: Json, _: Path) -> Iterator[Problem]:
-    names = _names(raw)
+    names, units = _names(raw), plugins.quantities()
     for i, claim in _tables(raw.get("claims")):
         if not claim.get("holds_if") and not claim.get("test"):
             hint = 'write holds_if = [...] or test = "tests/...::test_..."'
@@ -359,7 +358,7 @@ def _claims(raw: Json, _: Path) -> Iterator[Problem]:
                 yield Problem(place, f"'{text}': {error}", "write such as latency('6-stacks') < latency('original')")
                 continue
             for quantity, variant in calls:
-                yield from _quantity(quantity, place)
+                yield from _quantity(quantity, place, units)
                 if variant not in names:
                     yield Problem(place, f"unknown variant '{variant}' in a claim", nearest(variant, names))
 

@@ -59,7 +59,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has enough, as in `bench report | head`
         code = Exit.FINE
-    except Exception:  # the boundary to the shell: a bug must not look like a verdict (exit 1)
+    except Exception:  # noqa: BLE001 - the boundary to the shell: a bug must not look like a verdict (exit 1)
         traceback.print_exc()
         click.echo("This is a bug in bench; please report it with the lines above.", err=True)
         code = Exit.BUG

@@ -160,7 +160,11 @@ def with_best(section: Section, groups: Groups, study: Study) -> Section:
     def one_column(column: Column, cells: list[Cell]) -> list[Cell]:
         best: set[int] = set()
         for mode in dict.fromkeys(row.mode for row in section.rows):
-            usable = [i for i, row in enumerate(section.rows) if row.mode == mode and not row.struck and cells[i].value]
+            usable = [
+                i
+                for i, row in enumerate(section.rows)
+                if row.mode == mode and not row.struck and cells[i].value is not None
+            ]
             seen = {i: fields(groups[_key(section.rows[i])], column) for i in usable}
             chief = next((i for i in usable if section.rows[i].variant == study.baseline), next(iter(usable), 0))
             best |= _best({i: cells[i] for i in usable if seen[i] == seen[chief]}, column)

@@ -134,13 +134,14 @@ def _published(section: Section, index: int, column: Column, table: Table) -> Gr
             Head(f"published, {TIMES} {table.baseline}", group=1),
         ]
         heads.append(Head("ours vs published", "%", group=1))
-    rows = [row for row in section.rows if row.cells[index].published]
-    lines = []
-    for row in rows:
+    rows, lines = [], []
+    for row in section.rows:
         cell = row.cells[index]
-        if cell.published:
-            line = [*_names(row, modes, letters), replace(_value(cell, column, letters, cell.notes), best=False)]
-            lines.append((*line, *_theirs(cell, cell.published, column, letters, row.variant == table.baseline)))
+        if cell.published is None:
+            continue
+        line = [*_names(row, modes, letters), replace(_value(cell, column, letters, cell.notes), best=False)]
+        lines.append((*line, *_theirs(cell, cell.published, column, letters, row.variant == table.baseline)))
+        rows.append(row)
     return Grid(
         title=f"{section.title}, {short}: published beside ours",
         lead="",

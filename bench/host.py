@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.record import Json, digest
 
+
 def machine(threads: int | None = None) -> Json:
     """Identity of this machine: only what it is, never what it happens to be doing; never a host name.
 

@@ -99,7 +99,9 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
         mode=cell.mode,
         round=round_,
         arch=variant.arch,
-        arch_file="" if ":" in variant.arch or not variant.arch else str(plugins.path("arch", variant.arch, suite.root)),
+        arch_file=""
+        if ":" in variant.arch or not variant.arch
+        else str(plugins.path("arch", variant.arch, suite.root)),
         options=variant.options,
         weights=variant.weights,
         modes=suite.modes[cell.mode].plugins if cell.mode else {},

@@ -67,7 +67,7 @@ def _mark(document: Any, place: Place) -> None:
     if isinstance(item, Table):
         if not item.is_super_table():
             item.comment(_SENTINEL)
-    elif isinstance(item, Item) and not isinstance(item, AoT):
+    elif isinstance(item, Item | bool) and not isinstance(item, AoT):  # tomlkit gives booleans as Python's own
         parent[place[-1]] = _SENTINEL
 
 

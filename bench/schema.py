@@ -281,8 +281,8 @@ _EXPECTED = {
     "list_type": ("expected a list", "write [...]"),
     "dict_type": ("expected a table", "write { key = value } or a [header]"),
     "model_type": ("expected a table", "write { key = value } or a [header]"),
-    "greater_than_equal": ("must be at least {ge}", "write {ge} or more"),
-    "greater_than": ("must be more than {gt}", "write a number above {gt}"),
+    "greater_than_equal": ("must be at least LIMIT", "write LIMIT or more"),
+    "greater_than": ("must be more than LIMIT", "write a number above LIMIT"),
     "too_short": ("is empty", "write at least one"),
     "string_too_short": ("is empty", "write a name"),
 }
@@ -300,7 +300,8 @@ def _problem(detail: ErrorDetails, tables: Json) -> Problem:
         valid = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         return Problem(place, f"{shown}: unknown value", nearest(str(detail["input"]), valid))
     if detail["type"] in _EXPECTED:
-        what, hint = (part.format(**context) for part in _EXPECTED[detail["type"]])
+        limit = str(context.get("ge", context.get("gt", "")))
+        what, hint = (part.replace("LIMIT", limit) for part in _EXPECTED[detail["type"]])
         return Problem(place, f"{_name(place)} {what}" if what == "is empty" else f"{shown}: {what}", hint)
     what, _, hint = detail["msg"].partition("; ")
     return Problem(place, f"{shown}: {what}", hint)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,7 +196,9 @@ def seconds_of_jobs(results: Path, suite: str, machine_id: str) -> dict[str, flo
     for path in runs(results, suite):
         if not path.stem.partition("-")[2].startswith(machine_id):
             continue
-        for record in read(path).records:
-            if record.status == "ok":
-                found[record.id] = found[record.job.cell] = record.seconds
+        # An estimate must not stop a run: a kill or a full disk may have left a file without its header.
+        with suppress(StoreError):
+            for record in read(path).records:
+                if record.status == "ok":
+                    found[record.id] = found[record.job.cell] = record.seconds
     return found

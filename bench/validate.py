@@ -7,16 +7,15 @@ from bench.engines import local
 from bench.errors import SuiteError
 from bench.plan import static_jobs
 from bench.positions import Problem, describe
-from bench.record import Record
 from bench.suite import Suite
 from bench.sweep import expand
 
 
-def validate(suite: Suite, *, device: str, threads: int) -> list[Record]:
+def validate(suite: Suite, *, device: str, threads: int) -> dict[str, str]:
     """One worker builds every variant on the meta device; nothing is written.
 
     Returns:
-        One record per variant, with the network's fingerprint in its environment.
+        Variant -> fingerprint of its network.
 
     Raises:
         SuiteError: the variants that cannot be built, each with its line in the suite.
@@ -25,7 +24,7 @@ def validate(suite: Suite, *, device: str, threads: int) -> list[Record]:
     wrong = {record.job.variant: record.reason for record in records if record.status != "ok"}
     if wrong:
         raise SuiteError(complaints(suite, wrong))
-    return records
+    return {record.job.variant: record.environment["network"] for record in records}
 
 
 def complaints(suite: Suite, wrong: dict[str, str]) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 PAGE = {"NO_COLOR": "1", "COLUMNS": "120"}
-OURS = ("PYTEST_", "COV_")
-"""Prefixes of variables that the test tools set themselves."""
+TOOLS = ("PYTEST_", "COV_", "TORCH", "TRITON_", "KINETO_")
+"""Prefixes of variables that the test tools and torch set themselves."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,16 +21,17 @@ def environment() -> Iterator[None]:
     """The page is 120 columns without colour; a test that leaves the environment changed fails."""
     outside = dict(os.environ)
     os.environ.update(PAGE)
-    before = _theirs()
+    before = _watched()
     yield
-    after = _theirs()
-    os.environ.clear()
-    os.environ.update(outside)
+    after = _watched()
+    for name in after.keys() | before.keys():
+        os.environ.pop(name, None)
+    os.environ.update({name: value for name, value in outside.items() if not name.startswith(TOOLS)})
     assert after == before, "this test changed os.environ: use monkeypatch.setenv"
 
 
-def _theirs() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+def _watched() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(TOOLS)}
 
 
 @pytest.fixture

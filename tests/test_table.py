@@ -293,3 +293,8 @@ def test_the_machines_facts_are_one_line() -> None:
     machine = {"id": "aaaa", "cores": 2, "gpus": [{"name": "H200", "driver": "570"}], "empty": []}
     found = tabulate(SUITE, [record(job("slim", "static"), [Value(quantity=PARAMS, value=1)], machine=machine)])
     assert found.notes[-1] == "Machine aaaa: cores 2, gpus name H200 driver 570"
+
+
+def test_published_parameters_beside_none_of_ours() -> None:
+    found = tabulate(SUITE, [record(job("slim", "static"), [Value(quantity=PARAMS, reason="not built")])])
+    assert "[a] not built" in terminal.render(found)

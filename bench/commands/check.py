@@ -40,8 +40,8 @@ def suite_problems(name: str, device: str) -> list[str]:
     """What is wrong with a suite in any of its profiles; its networks are built on the meta device."""
     threads = host.usable_cores()
     try:
-        for profile in profile_names(name) or [None]:
-            suite = load_suite(name, profile)
+        for profile in profile_names(name) or [""]:
+            suite = load_suite(name, profile or None)
             plan(suite, device=device, threads=threads)
             validate(suite, device=device, threads=threads)
     except SuiteError as error:

@@ -12,13 +12,12 @@ from typing import Any
 
 import click
 
-from bench import api, host, plugins, store, units
+from bench import api, store, units
 from bench.commands.report import FORMATS, show_run
 from bench.errors import Exit, UsageError
-from bench.plan import expected_seconds, plan
+from bench.plan import expected_seconds
 from bench.record import Job
 from bench.suite import Suite, load_suite
-from bench.validate import validate
 
 
 @dataclass(slots=True)
@@ -90,33 +89,28 @@ def run(suite: str, **asked: Any) -> int:
     choice = api.choose(suite, asked["profile"], asked["device"])
     loaded = load_asked(suite, choice, asked)
     talk(f"profile {loaded.profile or 'none'} on {choice.device}: {choice.why}")
-    machine = host.machine()
-    jobs = plan(loaded, device=choice.device, threads=machine["threads"])
-    if not jobs:
-        raise UsageError(f"{suite}: nothing to measure with these --mode and --measure; bench show {loaded.name}")
     folder = asked["results"] / loaded.name
     if not asked["dry_run"]:
         store.check_writable(folder)
-    checked = validate(loaded, device=choice.device, threads=machine["threads"])
-    header = api.header_of(loaded, store.new_name(machine["id"], folder), machine, ["bench", *sys.argv[1:]])
-    left = jobs
+    prepared = api.prepare(loaded, choice.device)
+    machine = prepared.machine["id"]
+    header = api.header_of(loaded, store.new_name(machine, folder), prepared.machine, ["bench", *sys.argv[1:]])
+    left = prepared.jobs
     if earlier:
-        networks = {record.job.variant: record.environment["network"] for record in checked}
-        left = api.jobs_left(jobs, earlier, header, networks=networks, force=asked["force"])
-        talk(f"resuming {earlier.path}: {len(jobs) - len(left)} of {len(jobs)} jobs are done")
-    say_plan(loaded, left, store.seconds_of_jobs(asked["results"], loaded.name, machine["id"]))
+        left = api.jobs_left(prepared, earlier, header, force=asked["force"])
+        talk(f"resuming {earlier.path}: {len(prepared.jobs) - len(left)} of {len(prepared.jobs)} jobs are done")
+    say_plan(loaded, left, store.seconds_of_jobs(asked["results"], loaded.name, machine))
     if asked["dry_run"]:
         print_plan(left)
         return Exit.FINE
     with ExitStack() as stack:
-        opening = store.continued(earlier.path) if earlier else store.new_run(folder, header)
-        opened = stack.enter_context(opening)
+        opened = stack.enter_context(store.continued(earlier.path) if earlier else store.new_run(folder, header))
         interrupts = stack.enter_context(interruptible())
         talk(f"writing {opened.path}")
-        teller = Teller(loaded)
-        api.execute(loaded, left, opened, machine=machine, tell=teller, stop=lambda: interrupts.asked)
+        teller = Teller()
+        api.execute(prepared, left, opened, tell=teller, stop=lambda: interrupts.asked)
         teller.end()
-    return finish(opened.path, jobs, interrupts, format_=asked["format_"])
+    return finish(opened.path, prepared.jobs, interrupts, format_=asked["format_"])
 
 
 def load_asked(suite: str, choice: api.Choice, asked: dict[str, Any]) -> Suite:
@@ -169,8 +163,7 @@ def print_plan(jobs: list[Job]) -> None:
 class Teller:
     """Says how far the run is: one line that is rewritten on a terminal, a line per record elsewhere."""
 
-    def __init__(self, suite: Suite) -> None:
-        self.rounds = suite.rounds
+    def __init__(self) -> None:
         self.live = sys.stderr.isatty() and not os.environ.get("CI")
 
     def __call__(self, now: api.Progress) -> None:

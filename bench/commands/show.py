@@ -29,7 +29,10 @@ def run_text(loaded: store.Loaded) -> str:
     """A run's header in short, and one line per record."""
     header = loaded.header
     lines = [f"run {header.run}: suite {header.suite.get('name')}, profile {header.profile or 'none'}"]
-    lines += [f"machine {header.machine.get('id')}: {header.machine.get('cpu')}", f"commit {header.source.get('commit')}"]
+    lines += [
+        f"machine {header.machine.get('id')}: {header.machine.get('cpu')}",
+        f"commit {header.source.get('commit')}",
+    ]
     for record in loaded.records:
         outcome = record.status + (f": {record.reason}" if record.reason else "")
         where = f"{record.job.cell} round {record.job.round + 1}"
@@ -40,7 +43,9 @@ def run_text(loaded: store.Loaded) -> str:
 def records_named(results: Path, name: str) -> list[Record]:
     """Records of the newest run that has any whose id begins so, or whose cell is called so."""
     for path in reversed(store.runs(results)):
-        found = [r for r in store.read(path).records if r.job.cell == name or (len(name) >= 6 and r.id.startswith(name))]
+        found = [
+            r for r in store.read(path).records if r.job.cell == name or (len(name) >= 6 and r.id.startswith(name))
+        ]
         if found:
             return found
     return []

@@ -7,12 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic
 from typing import IO
 
 import msgspec
 
 from bench.record import Job, Record, decode_record, encode, fingerprints
+
+COMMAND = (sys.executable, "-m", "bench.worker")
+"""What a worker is started as; `--pipe FD` follows."""
 
 RETRIES = {"crashed": 1, "timeout": 1}
 """Further attempts by cause: a signal or a hang may be the machine's doing; a missing record or memory is not."""
@@ -46,8 +50,8 @@ def validate(jobs: Sequence[Job], timeout: float = 300.0) -> list[Record]:
     if not checks:
         return []
     # Threads do not matter for shapes; the worker's own chatter matters only where it fails to answer.
-    with _Worker(checks[0], None) as worker:
-        lines = worker.talk(b"".join(encode(job) + b"\n" for job in checks), len(checks), timeout)
+    with _Worker(checks, None) as worker:
+        lines = worker.answers(timeout)
         records = [_decoded(job, line) for job, line in zip(checks, lines, strict=False)]
         silent = [_without_record(job, worker, monotonic(), timeout) for job in checks[len(records) :]]
     return records + silent
@@ -59,8 +63,8 @@ def run_one(job: Job) -> Record:
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
     begin = monotonic()
-    with _Worker(job, log) as worker:
-        lines = worker.talk(encode(job) + b"\n", 1, job.timeout)
+    with _Worker([job], log) as worker:
+        lines = worker.answers(job.timeout)
         record = _decoded(job, lines[0]) if lines else _without_record(job, worker, begin, job.timeout)
     name = f"{log.parent.name}/{log.name}" if log else ""
     return msgspec.structs.replace(record, job=_portable(job), log=name)
@@ -74,22 +78,26 @@ def _portable(job: Job) -> Job:
 class _Worker:
     """A worker process in a process group of its own, which is killed on leaving, whatever it started."""
 
-    def __init__(self, job: Job, log: Path | None) -> None:
-        self.job = job
+    def __init__(self, jobs: Sequence[Job], log: Path | None) -> None:
+        self.jobs = jobs
         self.log = log
 
     def __enter__(self) -> "_Worker":
         self.read_end, write_end = os.pipe()
         sink: IO[bytes] | int = self.log.open("ab") if self.log else subprocess.DEVNULL
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", "--pipe", str(write_end)],
-            stdin=subprocess.PIPE,
-            stdout=sink,
-            stderr=sink,
-            pass_fds=(write_end,),
-            env=environment(self.job),
-            start_new_session=True,
-        )
+        # The jobs come from a file: through a pipe, a worker that answers before we have asked everything blocks both.
+        with TemporaryFile() as questions:
+            questions.write(b"".join(encode(job) + b"\n" for job in self.jobs))
+            questions.seek(0)
+            self.process = subprocess.Popen(
+                [*COMMAND, "--pipe", str(write_end)],
+                stdin=questions,
+                stdout=sink,
+                stderr=sink,
+                pass_fds=(write_end,),
+                env=environment(self.jobs[0]),
+                start_new_session=True,
+            )
         os.close(write_end)
         if not isinstance(sink, int):
             sink.close()
@@ -103,17 +111,11 @@ class _Worker:
         self.process.wait()
         os.close(self.read_end)
 
-    def talk(self, question: bytes, answers: int, timeout: float) -> list[bytes]:
-        """Send jobs, wait for that many lines; fewer come back where the worker ended or the time was up."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(question)
-            self.process.stdin.close()
-        except BrokenPipeError:
-            self.process.wait()  # it ended before it read; its status says why
+    def answers(self, timeout: float) -> list[bytes]:
+        """A line for each job; fewer come back where the worker ended or the time was up."""
         deadline = monotonic() + timeout
         received = b""
-        while received.count(b"\n") < answers and (left := deadline - monotonic()) > 0:
+        while received.count(b"\n") < len(self.jobs) and (left := deadline - monotonic()) > 0:
             # Waking once a second costs nothing and notices a worker that died while a child holds its pipe open.
             ready, _, _ = select.select([self.read_end], [], [], min(left, 1.0))
             chunk = os.read(self.read_end, 1 << 20) if ready else b""
@@ -121,7 +123,7 @@ class _Worker:
             if not chunk and (ready or self.process.poll() is not None):
                 break
         self._let_end(min(GRACE, max(0.0, deadline - monotonic())) if received else 0.2)
-        return received.splitlines()[:answers]
+        return received.splitlines()[: len(self.jobs)]
 
     def _let_end(self, seconds: float) -> None:
         try:

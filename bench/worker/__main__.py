@@ -1,7 +1,7 @@
 """One process, one job: reads a job as a JSON line on stdin, writes its record as a JSON line.
 
-    python -m bench.worker < job.json              the record goes to stdout, all else to stderr
-    python -m bench.worker --pipe FD < job.json    the record goes to that file descriptor
+python -m bench.worker < job.json              the record goes to stdout, all else to stderr
+python -m bench.worker --pipe FD < job.json    the record goes to that file descriptor
 """
 
 import argparse

@@ -13,7 +13,7 @@ class _Operators(TorchDispatchMode):
     """Notes every operator with the shapes of its arguments and its other arguments."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -30,12 +30,13 @@ def _shapes(data: Any) -> Any:
     return [_shapes(item) for item in data] if isinstance(data, list | tuple) else data
 
 
-def fingerprint(subject: Subject) -> str:
-    """Hash of the operators, shapes and parameters of a forward on the meta device: a change of code that leaves
-    the computation as it was leaves this as it was.
+def fingerprint(subject: Subject) -> tuple[str, torch.Tensor]:
+    """Hash of the operators, shapes and parameters of a forward on the meta device, and that forward's prediction.
+
+    A change of code that leaves the computation as it was leaves this as it was.
     """
     operators = _Operators()
     with torch.no_grad(), operators:
-        subject.forward(subject.inputs[0])
+        output = subject.forward(subject.inputs[0])[-1]
     parameters = [[name, list(p.shape), p.requires_grad] for name, p in subject.model.named_parameters()]
-    return digest({"operators": operators.seen, "parameters": parameters})
+    return digest({"operators": operators.seen, "parameters": parameters}), output

@@ -49,8 +49,8 @@ def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any]) -> torch.opti
             raise Failed(f"recipe {recipe.get('name')}: optimizer '{other}' is none of rmsprop, adam, sgd")
 
 
-def start(subject: Subject) -> Subject:
-    """The subject with a `step` that trains it by the job's recipe: optimizer state, loss and scaler are set up."""
+def start(subject: Subject) -> tuple[Subject, Callable[[Batch], Step]]:
+    """The subject with a `step` that trains it by the job's recipe, and that step."""
     recipe = subject.job.train.get("recipe", {})
     name = recipe.get("loss", "heatmap_mse")
     if name not in LOSSES:
@@ -71,7 +71,7 @@ def start(subject: Subject) -> Subject:
         scaler.update()
         return Step(begin, forward, backward, mark(), loss.detach())
 
-    return replace(subject, step=step)
+    return replace(subject, step=step), step
 
 
 def batches(subject: Subject, dataset: Dataset) -> Iterator[Batch]:

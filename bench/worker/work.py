@@ -32,8 +32,9 @@ from bench.worker.subject import (
 CHECKS = 2
 """Inputs on which a mode's answers are compared; they are not among those that are timed."""
 
-KEPT_VARIABLES = ("OMP_", "MKL_", "KMP_", "MALLOC_", "CUDA_", "CUBLAS_", "NVIDIA_TF32", "PYTORCH_", "TORCH_", "LD_PRELOAD")
+KEPT_VARIABLES = ("OMP_", "MKL_", "KMP_", "MALLOC_", "CUDA_", "CUBLAS_", "NVIDIA_", "PYTORCH_", "TORCH_", "LD_PRELOAD")
 """Prefixes of environment variables that change speed or results, kept in the record."""
+
 
 def work(job: Job) -> Record:
     """Do the job. Never raises: what went wrong is the record's status and reason."""
@@ -64,7 +65,7 @@ def attempt(call: Callable[[], None]) -> tuple[str, str]:
         return "oom", first_line(error)
     except Failed as reason:
         return "failed", str(reason)
-    except Exception as error:  # the boundary: whatever a network or a library raises is this job's result
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever a network raises is this job's result
         traceback.print_exc()
         # torch's CPU allocator raises a plain RuntimeError.
         kind = "oom" if "can't allocate memory" in str(error) else "failed"
@@ -114,20 +115,18 @@ def ready_check(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
     if job.device.startswith("cuda:") and int(job.device.partition(":")[2]) >= torch.cuda.device_count():
         raise Failed(f"device {job.device}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0")
     subject = prepare_static(job)
-    output = subject.forward(subject.inputs[0])[-1]
+    environment["network"], output = network.fingerprint(subject)
     joints = load_dataset(job, "val").batch([0], torch.device("cpu")).get("joints")
-    if job.arch and output.dim() == 4 and joints is not None and "joints" in signature(module.build).parameters:
-        if output.shape[1] != joints.shape[1]:
-            raise Failed(f"joints = {output.shape[1]}: data set '{job.data['use']}' has {joints.shape[1]}")
-    environment |= {"output": list(output.shape), "network": network.fingerprint(subject)}
+    takes_joints = "joints" in signature(getattr(module, "build", ready_check)).parameters
+    if takes_joints and joints is not None and output.shape[1] != joints.shape[1]:
+        raise Failed(f"joints = {output.shape[1]}: data set '{job.data['use']}' has {joints.shape[1]}")
     return subject
 
 
 def ready_static(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
     """The network on the meta device: shapes without numbers."""
-    subject = prepare_static(job)
-    environment |= facts(job) | {"network": network.fingerprint(subject)}
-    return subject
+    environment |= facts(job)
+    return prepare_static(job)
 
 
 def ready_infer(job: Job, values: list[Value], environment: dict[str, Any]) -> Subject:
@@ -152,11 +151,11 @@ def answers(subject: Subject, images: list[torch.Tensor]) -> list[torch.Tensor]:
 
 def ready_train(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
     """Build, apply the modes, take the first steps, prove."""
-    subject = train.start(apply_modes(prepare(job)))
+    subject, step = train.start(apply_modes(prepare(job)))
     environment |= facts(job)
     source = train.batches(subject, load_dataset(job, "train"))
     for _step in range(job.protocol.train_warmup_steps):
-        subject.step(next(source))
+        step(next(source))
     subject.clock.synchronize()
     prove_modes(subject)
     return subject

@@ -55,3 +55,7 @@ def test_blocks_keep_groups_together_and_repeat_the_names() -> None:
     assert list(terminal.blocks(heads, [8, 8, 8, 8, 8], 50)) == [[0, 1, 2, 3, 4]]
     assert list(terminal.blocks(heads, [8, 8, 8, 8, 8], 40)) == [[0, 1, 2], [0, 3, 4]]
     assert list(terminal.blocks(heads, [8, 8, 8, 8, 8], 20)) == [[0, 1], [0, 2], [0, 3], [0, 4]]
+
+
+def test_no_records_leave_the_title_and_what_is_known(table: Table) -> None:
+    assert terminal.render(tabulate({"title": "Nothing"}, [])) == ("Nothing\n0 rounds, 0 jobs: none has a record\n")

@@ -39,7 +39,7 @@ class Unformulated(TorchDispatchMode):
     """Counts calls and output elements of every operator that the FLOP counter has no formula for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: Counter[str] = Counter()
         self.elements: Counter[str] = Counter()
 
@@ -116,7 +116,9 @@ def fvcore_count(subject: Subject) -> dict[str, int]:
         try:
             found = analysis.by_operator()
         except (TypeError, RuntimeError, NotImplementedError) as error:
-            raise Unavailable(f"fvcore cannot trace it ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+            raise Unavailable(
+                f"fvcore cannot trace it ({type(error).__name__}: {str(error).splitlines()[0]})"
+            ) from None
     return {name: int(n) for name, n in sorted(found.items())}
 
 

@@ -1,6 +1,6 @@
 """Inference: latency of one call with its percentiles, device time, and sustained images per second."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench import stats
 from bench.record import Quantity, Value
@@ -9,18 +9,20 @@ from bench.worker.subject import Subject
 
 PHASE = "infer"
 
-LATENCY = Quantity(name="latency", unit="s", better="lower", title="latency of one call, median")
+LATENCY = Quantity(name="latency", unit="s", better="lower", title="latency, median of single calls")
 P90 = Quantity(name="latency.p90", unit="s", better="lower", title="latency, 90th percentile", headline=False)
 P99 = Quantity(name="latency.p99", unit="s", better="lower", title="latency, 99th percentile", headline=False)
 DEVICE = Quantity(name="device_latency", unit="s", better="lower", title="time the device is busy", headline=False)
-THROUGHPUT = Quantity(name="throughput", unit="image/s", better="higher", title="images per second, back to back")
+THROUGHPUT = Quantity(name="throughput", unit="image/s", better="higher", title="throughput, calls back to back")
 
 
 def measure(subject: Subject) -> Iterator[Value]:
     """Time the network alone, on inputs that lie on the device; warm-up and proof came before."""
     call, clock, protocol = subject.rotating(), subject.clock, subject.job.protocol
     taken = timing.latency(call, clock, protocol)
-    yield timed(LATENCY, taken, subject)
+    busy = timing.device_latency(call, clock, protocol)
+    bound = ["launch_bound"] if busy and timing.launch_bound(taken, busy) else []
+    yield timed(LATENCY, taken, subject, bound)
     for quantity, q in ((P90, 90.0), (P99, 99.0)):
         found = stats.percentile(taken.samples, q)
         if found is None:
@@ -28,7 +30,6 @@ def measure(subject: Subject) -> Iterator[Value]:
             yield Value(quantity=quantity, reason=reason)
         else:
             yield Value(quantity=quantity, value=found, how=f"order statistic of {len(taken.samples)} samples")
-    busy = timing.device_latency(call, clock, protocol)
     if busy is None:
         yield Value(quantity=DEVICE, reason="the host is the device: latency says it")
     else:
@@ -37,7 +38,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield timed(THROUGHPUT, timing.throughput(call, images, clock, protocol), subject)
 
 
-def timed(quantity: Quantity, taken: timing.Samples, subject: Subject) -> Value:
+def timed(quantity: Quantity, taken: timing.Samples, subject: Subject, flags: Sequence[str] = ()) -> Value:
     """A value with its interval, flags and every raw sample."""
     interval = taken.interval
     return Value(
@@ -46,7 +47,7 @@ def timed(quantity: Quantity, taken: timing.Samples, subject: Subject) -> Value:
         low=interval.low,
         high=interval.high,
         samples=list(taken.samples),
-        flags=[*subject.warm_flags, *taken.flags],
+        flags=[*subject.warm_flags, *taken.flags, *flags],
         how=taken.stopped,
         details=taken.details,
     )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 
 from bench import stats
 from bench.errors import Failed
@@ -104,7 +104,7 @@ def run(subject: Subject, most: int) -> Timed:
         timed.steps.append((clock.now() - ready) / 1e9)
         timed.waits.append((ready - before) / 1e9)
         marks = (step.begin, step.forward, step.backward, step.optimizer)
-        for part, (a, b) in zip(PARTS, zip(marks, marks[1:], strict=False), strict=True):
+        for part, (a, b) in zip(PARTS, pairwise(marks), strict=True):
             timed.parts[part].append(clock.elapsed(a, b))
         timed.losses.append(float(step.loss))
     return timed
