@@ -1,5 +1,6 @@
 """Jobs, records and headers for tests that need some."""
 
+from pathlib import Path
 from typing import Any
 
 from bench.record import Header, Job, Protocol, Quantity, Record, Value, fingerprints
@@ -43,3 +44,33 @@ def record(number: int = 0, **changes: Any) -> Record:
 def header(run: str = "20260101T000000Z-3f2a91c0", **changes: Any) -> Header:
     """The first line of a run."""
     return Header(**{"run": run, "suite": {"name": "study"}, "profile": "quick"} | changes)
+
+
+ROOT = Path(__file__).parent.parent
+HOURGLASS = {"stacks": 1, "features": 8, "depth": 1}
+RECIPE = {"name": "tiny", "optimizer": "rmsprop", "lr": 2.5e-4, "loss": "heatmap_mse"}
+
+
+def tiny(phase: str, *measures: str, **changes: Any) -> Job:
+    """A job that a worker does in a moment: a hourglass of one level on images of 32 pixels."""
+    asked = {
+        "phase": phase,
+        "mode": "" if phase == "static" else "fp32",
+        "arch": "stacked_hourglass",
+        "arch_file": str(ROOT / "archs" / "stacked_hourglass.py"),
+        "options": HOURGLASS,
+        "data": {"use": "random", "size": 32, "train": 8, "val": 6, "options": {}},
+        "infer": {"batch": 2},
+        "train": {"batch": 2, "recipe": RECIPE},
+        "measures": list(measures),
+        "protocol": QUICK,
+    }
+    return job(**asked | changes)
+
+
+def own_network(folder: Path, code: str) -> dict[str, Any]:
+    """What makes a job measure a network of one's own; `code` defines the class Net."""
+    name = f"own_{folder.name}"
+    head = "import torch\nfrom torch import nn\n\n"
+    (folder / f"{name}.py").write_text(f"{head}{code}\n\ndef make(**options):\n    return Net(**options)\n")
+    return {"arch": f"{name}:make", "arch_file": "", "options": {}, "paths": [str(folder)]}

@@ -116,11 +116,13 @@ class _Worker:
         deadline = monotonic() + timeout
         received = b""
         while received.count(b"\n") < len(self.jobs) and (left := deadline - monotonic()) > 0:
-            # Waking once a second costs nothing and notices a worker that died while a child holds its pipe open.
+            # Waking once a second costs nothing and notices a worker that died while a child holds its pipe open;
+            # it is asked before, so that an answer which comes with its end is still read.
+            ended = self.process.poll() is not None
             ready, _, _ = select.select([self.read_end], [], [], min(left, 1.0))
             chunk = os.read(self.read_end, 1 << 20) if ready else b""
             received += chunk
-            if not chunk and (ready or self.process.poll() is not None):
+            if not chunk and (ready or ended):
                 break
         self._let_end(min(GRACE, max(0.0, deadline - monotonic())) if received else 0.2)
         return received.splitlines()[: len(self.jobs)]

@@ -1,5 +1,6 @@
 """One job from start to finish: build, apply the modes, prove them, measure; a record comes back whatever happens."""
 
+import math
 import os
 import platform
 import traceback
@@ -47,12 +48,22 @@ def work(job: Job) -> Record:
         id=job.id,
         status=status,
         reason=reason,
-        values=values,
+        values=[finite(value) for value in values],
         fingerprints=fingerprints(job),
         environment=environment,
         started=started.isoformat(timespec="seconds"),
         seconds=perf_counter() - begin,
     )
+
+
+def finite(value: Value) -> Value:
+    """The value, or a reason instead of a number that JSON cannot hold; its flags stay."""
+    numbers = [n for n in (value.value, *value.samples) if n is not None]
+    broken = next((n for n in numbers if not math.isfinite(n)), None)
+    if broken is None:
+        return value
+    reason = value.reason or f"not a finite number ({broken})"
+    return msgspec.structs.replace(value, value=None, low=None, high=None, samples=[], reason=reason)
 
 
 def attempt(call: Callable[[], None]) -> tuple[str, str]:

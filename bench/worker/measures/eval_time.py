@@ -18,8 +18,9 @@ def measure(subject: Subject) -> Iterator[Value]:
     """Run the loop over `protocol.eval_images` images; fewer than the set has are scaled up and flagged."""
     images = int(subject.job.data.get("val") or 1)
     batch = int(subject.job.infer.get("batch", 1))
-    seconds = list(train.evaluate(subject, discard, subject.job.protocol.eval_images))
-    seen = min(images, len(seconds) * batch)
+    most = subject.job.protocol.eval_images
+    seconds = list(train.evaluate(subject, discard, most))
+    seen = min(images, most, len(seconds) * batch)
     if seen >= images:
         yield Value(quantity=EVAL_TIME, value=math.fsum(seconds), samples=seconds, how=f"all {images} images")
         return

@@ -106,12 +106,12 @@ def fvcore_count(subject: Subject) -> dict[str, int]:
     Raises:
         Unavailable: fvcore cannot trace the network, as it cannot `max_unpool2d` under torch 2.13.
     """
-    from fvcore.nn import FlopCountAnalysis
-
     image = next(make_inputs(subject.job, 1))[:1]
     model = build(subject.job).eval()
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own deprecation warnings, on every operator
+        warnings.simplefilter("ignore")  # its own deprecation warnings, when imported and on every operator
+        from fvcore.nn import FlopCountAnalysis
+
         analysis = FlopCountAnalysis(model, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         try:
             found = analysis.by_operator()

@@ -1,0 +1,109 @@
+"""The training and evaluation loops."""
+
+from typing import Any
+
+import pytest
+import torch
+from jobs import RECIPE, tiny
+from torch import Tensor, nn
+
+from bench.errors import Failed
+from bench.worker import train
+from bench.worker.subject import Subject, load_dataset, prepare
+
+
+def subject_for(**changes: Any) -> Subject:
+    return prepare(tiny("train", **changes))
+
+
+def recipe(**changes: Any) -> dict[str, Any]:
+    return {"batch": 2, "recipe": RECIPE | changes}
+
+
+def test_steps_lower_the_loss_on_the_same_batch() -> None:
+    subject, step = train.start(subject_for(train=recipe(optimizer="adam", lr=1e-3)))
+    batch = next(train.batches(subject, load_dataset(subject.job, "train")))
+    losses = [float(step(batch).loss) for _ in range(8)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_step_moves_every_parameter_that_gets_a_gradient() -> None:
+    subject, step = train.start(subject_for())
+    before = {name: parameter.detach().clone() for name, parameter in subject.model.named_parameters()}
+    step(next(train.batches(subject, load_dataset(subject.job, "train"))))
+    assert [name for name, p in subject.model.named_parameters() if torch.equal(before[name], p)] == []
+
+
+def test_the_marks_of_a_step_are_in_order() -> None:
+    subject, step = train.start(subject_for())
+    done = step(next(train.batches(subject, load_dataset(subject.job, "train"))))
+    assert done.begin < done.forward < done.backward < done.optimizer
+    assert not done.loss.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("rmsprop", torch.optim.RMSprop), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_the_recipes_optimizer(name: str, kind: type) -> None:
+    table = {"optimizer": name, "lr": 0.5, "momentum": 0.25, "weight_decay": 0.125}
+    optimizer = train.make_optimizer(nn.Linear(1, 1), table)
+    assert type(optimizer) is kind
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.5, 0.125)
+    assert optimizer.defaults.get("momentum", 0.25) == 0.25
+
+
+def test_frozen_parameters_are_not_optimised() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    model[0].requires_grad_(False)
+    groups = train.make_optimizer(model, {}).param_groups
+    assert sum(len(group["params"]) for group in groups) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "lion"}, "recipe tiny: optimizer 'lion' is none of rmsprop, adam, sgd"),
+        ({"loss": "hinge"}, "recipe tiny: loss 'hinge' is none of heatmap_mse"),
+    ],
+)
+def test_an_unknown_part_of_a_recipe(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(Failed, match=message):
+        train.start(subject_for(train=recipe(**changes)))
+
+
+def test_batches_go_on_without_end_in_the_data_sets_order() -> None:
+    subject = subject_for(train={"batch": 3, "recipe": RECIPE})
+    dataset = load_dataset(subject.job, "train")
+    source = train.batches(subject, dataset)
+    seen = torch.cat([next(source)["joints"] for _ in range(4)])
+    everything = dataset.batch(range(8), subject.device)["joints"]
+    assert torch.equal(seen, torch.cat([everything, everything[:4]]))
+
+
+@pytest.mark.parametrize(("images", "batch", "steps"), [(8, 2, 4), (9, 2, 4), (1, 20, 1), (22246, 20, 1112)])
+def test_steps_of_an_epoch(images: int, batch: int, steps: int) -> None:
+    subject = subject_for(data={"use": "random", "size": 32, "train": images}, train={"batch": batch, "recipe": RECIPE})
+    assert train.steps_per_epoch(subject) == steps
+
+
+def test_evaluation_sees_every_image_once_decoded() -> None:
+    subject = prepare(tiny("infer", infer={"batch": 4}))
+    shapes: list[tuple[int, ...]] = []
+    joints: list[Tensor] = []
+
+    def score(decoded: Tensor, batch: dict[str, Tensor]) -> None:
+        shapes.append(tuple(decoded.shape))
+        joints.append(batch["joints"])
+
+    with torch.inference_mode():
+        seconds = list(train.evaluate(subject, score, most=100))
+    assert shapes == [(4, 16, 2), (2, 16, 2)]
+    assert len(seconds) == 2
+    assert all(second > 0 for second in seconds)
+    assert torch.equal(torch.cat(joints), load_dataset(subject.job, "val").batch(range(6), subject.device)["joints"])
+
+
+def test_evaluation_stops_after_the_images_asked_for() -> None:
+    subject = prepare(tiny("infer"))
+    with torch.inference_mode():
+        assert len(list(train.evaluate(subject, lambda *_: None, most=3))) == 2
