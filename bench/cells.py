@@ -38,7 +38,7 @@ class Published:
         text: as the document prints it; value: in base units.
         ratio: to the document's own figure of the baseline; None for what does not depend on the machine.
         difference: ours against theirs: of the two ratios in percent, or of the two values in the quantity's unit.
-        source: table, epochs and batch of the entry, and of the baseline's.
+        source: table, epochs and batch of the entry; base: of the baseline's, where there is a ratio to it.
     """
 
     text: str
@@ -46,6 +46,7 @@ class Published:
     ratio: float | None = None
     difference: Interval | None = None
     source: str = ""
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,8 @@ def _published(section: Section, index: int, column: Column, table: Table) -> Gr
         ]
         heads.append(Head("ours vs published", "%", group=1))
     rows, lines = [], []
+    beside = [row.cells[index].published for row in section.rows]
+    bases = sorted({published.base for published in beside if published and published.base})
     for row in section.rows:
         cell = row.cells[index]
         if cell.published is None:
@@ -144,7 +146,7 @@ def _published(section: Section, index: int, column: Column, table: Table) -> Gr
         rows.append(row)
     return Grid(
         title=f"{section.title}, {short}: published beside ours",
-        lead="",
+        lead="; ".join(f"published ratios are to {base}" for base in bases),
         heads=tuple(heads),
         rows=tuple(lines),
         struck=tuple(row.struck for row in rows),
@@ -213,7 +215,7 @@ def _difference(interval: Interval | None, factor: float, letters: _Footnotes, r
     scaled = _scaled(interval, factor)
     if scaled.half_width is None:
         return Text(f"{scaled.value:+.1f}" if factor == 1 else f"{scaled.value:+.2f}")
-    return Text(("+" if scaled.value >= 0 else "") + number(scaled))
+    return Text(("+" if scaled.value >= 0 else "") + number(scaled, signed=True))
 
 
 def _scaled(interval: Interval, factor: float) -> Interval:
@@ -223,11 +225,15 @@ def _scaled(interval: Interval, factor: float) -> Interval:
     )
 
 
-def number(interval: Interval, *, exact: bool = False) -> str:
+def number(interval: Interval, *, exact: bool = False, signed: bool = False) -> str:
     """A number with the digits that its interval supports; exact ones in full, or with two digits at least.
+
+    An interval wider than the number itself says only that nothing is known, unless the number may have either sign.
 
     >>> number(Interval(448.2, 436.1, 460.3)), number(Interval(0.5204, None, None))
     ('448 ± 12', '0.520')
+    >>> number(Interval(751.0, 0.1, 9e9))
+    '751 ± >100 %'
     >>> number(Interval(25.594624, None, None), exact=True), number(Interval(812.0, None, None), exact=True)
     ('25.59', '812')
     """
@@ -238,6 +244,8 @@ def number(interval: Interval, *, exact: bool = False) -> str:
         return f"{value:.0f}" if value == int(value) else f"{value:.{max(2, decimals(value, None))}f}"
     if 0 < abs(value) < TINY:
         return f"{value:.1e}" + ("" if half is None else f" ± {half:.1e}")
+    if half is not None and half > abs(value) and not signed:
+        return f"{value:.{min(MOST_DIGITS, decimals(value, None))}f} ± >100 %"
     digits = min(MOST_DIGITS, decimals(value, half))
     if half is None or half == 0:
         return f"{value:.{digits}f}"

@@ -51,13 +51,12 @@ def _beside(cell: Cell, column: Column, variant: str, study: Study) -> Cell:
     if entry is None:
         return cell
     value, source = parse(entry[column.key]), _source(entry, None if column.quantity.exact else batch)
-    ratio = None
+    ratio, against = None, ""
     base = choose(study.published.get(study.baseline, []), column.key, study.batches.get(study.baseline))
     if base is not None and not column.portable and parse(base[column.key]):
         ratio = value / parse(base[column.key])
-        if base is not entry:
-            source += f"; its ratio is to {study.baseline} in {_source(base, study.batches.get(study.baseline))}"
-    published = Published(_written(entry[column.key], column.quantity), value, ratio, source=source)
+        against = f"{study.baseline} in {_source(base, study.batches.get(study.baseline))}"
+    published = Published(_written(entry[column.key], column.quantity), value, ratio, source=source, base=against)
     return replace(cell, published=replace(published, difference=_difference(cell, published, column)))
 
 

@@ -268,7 +268,9 @@ def fingerprints(job: Job) -> dict[str, Json]:
     that moves a number is here. Two figures compare where their families agree but for declared factors.
     """
     protocol = msgspec.to_builtins(job.protocol)
-    dataset = {f"data.{k}": v for k, v in job.data.items() if k not in ("train", "val")}
+    # Where a data set lies on this machine does not determine a figure.
+    chosen = {k: v for k, v in job.data.get("options", {}).items() if k != "path"}
+    dataset = {f"data.{k}": v for k, v in ({"use": job.data.get("use")} | chosen).items()}
     common = {"protocol.version": PROTOCOL, "data.size": job.data.get("size"), "device": job.device.partition(":")[0]}
     timing = {f"protocol.{k}": v for k, v in protocol.items() if not k.startswith(("train_", "eval_", "fvcore_"))}
     if job.phase == "static":

@@ -166,17 +166,12 @@ def _modes(suite: Json) -> Iterable[str]:
 
 
 def _unmeasured(about: Study, sections: Sequence[Section]) -> Iterable[str]:
-    """Published figures that nothing of ours stands beside."""
+    """Published figures that nothing of ours stands beside, in one line."""
     shown = {column.key for section in sections for column in section.columns}
     names = figures(entry for entries in about.published.values() for entry in entries)
-    for name in names:
-        if name not in shown:
-            count = sum(any(name in entry for entry in entries) for entries in about.published.values())
-            yield (
-                f"{name} is published for {count} variant{'s' * (count != 1)} and was not measured here"
-                + (f" (profile {about.profile})" if about.profile else "")
-                + ": a profile whose jobs give it would"
-            )
+    if missing := [name for name in names if name not in shown]:
+        profile = f" (profile {about.profile})" if about.profile else ""
+        yield f"Published, but not measured here{profile}: {', '.join(missing)}"
 
 
 def _machines(records: Iterable[Record]) -> Iterable[str]:

@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from bench import api, store, units
-from bench.commands.report import FORMATS, show_run
 from bench.errors import Exit, UsageError
+from bench.page import FORMATS, page
 from bench.plan import expected_seconds
 from bench.record import Job
 from bench.suite import Suite, load_suite
@@ -130,7 +130,9 @@ def check_device(device: str | None) -> None:
 def finish(path: Path, jobs: list[Job], interrupts: Interrupts, *, format_: str) -> int:
     """Show what was measured, say where it lies, and find the exit code."""
     loaded = store.read(path)
-    show_run(loaded, format_)
+    for problem in loaded.problems:
+        talk(problem)
+    click.echo(page(loaded, format_))
     if interrupts.asked:
         talk(f"interrupted; complete it with: bench run {loaded.header.suite['name']} --resume {path.stem}")
         return Exit.INTERRUPTED

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.record import Quantity, Value
 
-ERROR = Quantity(name="error", unit="1", better="lower", title="relative L2 error against fp32 eager")
+ERROR = Quantity(name="error", unit="1", better="lower", title="error, relative L2 against fp32 eager")
 AGREEMENT = Quantity(
     name="error.argmax_agreement",
     unit="%",

@@ -11,7 +11,7 @@ from bench.worker.subject import Subject
 
 PHASE = "infer"
 
-EVAL_TIME = Quantity(name="eval_time", unit="s", better="lower", title="pass over the validation set")
+EVAL_TIME = Quantity(name="eval_time", unit="s", better="lower", title="eval pass, over the validation set")
 
 
 def measure(subject: Subject) -> Iterator[Value]:

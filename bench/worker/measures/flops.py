@@ -22,8 +22,8 @@ from bench.worker.subject import Subject, build, evaluating, make_inputs
 
 PHASE = "static"
 
-MACS = Quantity(name="macs", unit="MAC", better="lower", title="multiply-adds, batch 1", exact=True)
-FLOPS = Quantity(name="flops", unit="FLOP", better="lower", title="FLOPs = 2 x MACs, batch 1", exact=True)
+MACS = Quantity(name="macs", unit="MAC", better="lower", title="MACs, multiply-adds of one image", exact=True)
+FLOPS = Quantity(name="flops", unit="FLOP", better="lower", title="FLOPs, 2 x MACs of one image", exact=True)
 FVCORE = Quantity(
     name="macs.fvcore", unit="MAC", better="lower", title="multiply-adds as fvcore counts", exact=True, headline=False
 )
@@ -32,7 +32,7 @@ FVCORE = Quantity(
 COMPARED = ("conv", "linear", "matmul", "bmm", "addmm", "einsum")
 
 # A product of matrices under one of these names has no formula and would be missing from the count unseen.
-MATRIX_PRODUCTS = ("attention", "matmul", "linear", "conv", "mm", "einsum", "gru", "lstm", "rnn")
+MATRIX_PRODUCTS = ("attention", "matmul", "linear", "conv", "mm", "mv", "dot", "einsum", "gru", "lstm", "rnn")
 
 
 class Unformulated(TorchDispatchMode):
@@ -61,7 +61,7 @@ def _flat(out: Any) -> list[torch.Tensor]:
 def measure(subject: Subject) -> Iterator[Value]:
     """The count of the eager network in eval mode at batch 1, independent of any execution mode."""
     macs, others = count(subject)
-    products = [name for name in others.calls if any(part in name.split(".")[-1] for part in MATRIX_PRODUCTS)]
+    products = [name for name in others.calls if is_product(name)]
     if products:
         raise Failed(f"matrix products without a FLOP formula would be missing from the count: {', '.join(products)}")
     uncounted = {name: [calls, others.elements[name]] for name, calls in sorted(others.calls.items())}
@@ -76,6 +76,16 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield Value(quantity=MACS, value=macs, how="torch FlopCounterMode", flags=flags, details=details)
     yield Value(quantity=FLOPS, value=2 * macs, how="torch FlopCounterMode", flags=flags)
     yield theirs
+
+
+def is_product(operator: str) -> bool:
+    """Whether an operator multiplies matrices, by its name; (bi)linear upsampling does not.
+
+    >>> is_product("aten.addmv"), is_product("aten.upsample_bilinear2d")
+    (True, False)
+    """
+    name = operator.rpartition(".")[2]
+    return "upsample" not in name and any(part in name for part in MATRIX_PRODUCTS)
 
 
 def count(subject: Subject) -> tuple[int, Unformulated]:

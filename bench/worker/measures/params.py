@@ -21,7 +21,7 @@ BUFFERS = Quantity(
     name="params.buffers", unit="1", better="lower", title="elements in buffers", exact=True, headline=False
 )
 BYTES = Quantity(
-    name="params.bytes",
+    name="params.storage",
     unit="byte",
     better="lower",
     title="bytes of parameters and buffers",

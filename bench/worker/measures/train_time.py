@@ -13,8 +13,8 @@ from bench.worker.subject import Subject, load_dataset
 
 PHASE = "train"
 
-STEP = Quantity(name="train_step", unit="s", better="lower", title="training step, batch on the device")
-EPOCH = Quantity(name="train_epoch", unit="s", better="lower", title="training epoch, data included")
+STEP = Quantity(name="train_step", unit="s", better="lower", title="step, one batch that lies on the device")
+EPOCH = Quantity(name="train_epoch", unit="s", better="lower", title="epoch, waiting for data included")
 WAIT = Quantity(name="data_wait", unit="s", better="lower", title="wait for a batch, per step", headline=False)
 PARTS = ("forward", "backward", "optimizer")
 

@@ -43,6 +43,8 @@ class Net(nn.Module):
         ("nn.Linear(32, 10)", 3 * 32 * 32 * 10),
         ("nn.ConvTranspose2d(3, 8, 2, stride=2)", 32 * 32 * 3 * 8 * 4),
         ("nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Upsample(scale_factor=2))", 0),
+        ("nn.Upsample(scale_factor=2, mode='bilinear')", 0),
+        ("nn.Upsample(scale_factor=2, mode='bicubic')", 0),
     ],
 )
 def test_one_layer_by_hand(tmp_path: Path, layer: str, macs: int) -> None:
@@ -61,15 +63,18 @@ def test_what_has_no_formula_is_listed(tmp_path: Path) -> None:
     assert listed["aten.relu"] == [1, 3 * 32 * 32]
 
 
-def test_a_matrix_product_without_a_formula_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match=r"matrix products without a FLOP formula .*: aten\.addmv"):
-        counted(
-            **network(
-                tmp_path,
-                "nn.Parameter(torch.ones(9))",
-                "torch.addmv(image[0, 0, 0, :5], image[0, 0, :5, :9], self.layer)",
-            )
-        )
+@pytest.mark.parametrize(
+    ("product", "operator"),
+    [
+        ("torch.addmv(image[0, 0, 0, :5], image[0, 0, :5, :9], image[0, 0, 0, :9])", "aten.addmv"),
+        ("torch.mv(image[0, 0, :5, :9], image[0, 0, 0, :9])", "aten.mv"),
+        ("torch.dot(image[0, 0, 0], image[0, 0, 1])", "aten.dot"),
+        ("nn.functional.bilinear(image, image, torch.ones(4, 32, 32, device=image.device))", "aten._trilinear"),
+    ],
+)
+def test_a_matrix_product_without_a_formula_is_an_error(tmp_path: Path, product: str, operator: str) -> None:
+    with pytest.raises(Failed, match=f"matrix products without a FLOP formula would be missing .*: {operator}"):
+        counted(**network(tmp_path, "nn.ReLU()", product))
 
 
 def test_both_counters_agree_on_the_hourglass() -> None:

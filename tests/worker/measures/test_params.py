@@ -31,7 +31,7 @@ def test_a_convolution_and_a_norm(tmp_path: Path) -> None:
     convolution, norm = 3 * 4 * 9 + 4, 2 * 4
     assert found["params"].value == found["live_params"].value == found["params.trainable"].value == convolution + norm
     assert found["params.buffers"].value == 2 * 4 + 1  # mean, variance, and the number of batches
-    assert found["params.bytes"].value == 4 * (convolution + norm + 2 * 4) + 8
+    assert found["params.storage"].value == 4 * (convolution + norm + 2 * 4) + 8
     assert found["params"].details == {}
 
 
@@ -41,7 +41,7 @@ def test_tied_weights_count_once(tmp_path: Path) -> None:
     )
     found = counted(tmp_path, body, "self.b(self.a(image))")
     assert found["params"].value == found["live_params"].value == 32 * 32
-    assert found["params.bytes"].value == 4 * 32 * 32
+    assert found["params.storage"].value == 4 * 32 * 32
 
 
 def test_views_of_one_storage_count_once(tmp_path: Path) -> None:
