@@ -34,6 +34,18 @@ def test_a_step_moves_every_parameter_that_gets_a_gradient() -> None:
     assert [name for name, p in subject.model.named_parameters() if torch.equal(before[name], p)] == []
 
 
+def test_gradients_of_one_step_do_not_reach_the_next() -> None:
+    subject, step = train.start(subject_for(train=recipe(optimizer="sgd", lr=0.0)))
+    batch = next(train.batches(subject, load_dataset(subject.job, "train")))
+    step(batch)
+    first = {name: p.grad.clone() for name, p in subject.model.named_parameters() if p.grad is not None}
+    step(batch)
+    assert first
+    for name, parameter in subject.model.named_parameters():
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, first[name], rtol=1e-3, atol=1e-9), name
+
+
 def test_the_marks_of_a_step_are_in_order() -> None:
     subject, step = train.start(subject_for())
     done = step(next(train.batches(subject, load_dataset(subject.job, "train"))))
