@@ -38,8 +38,17 @@ class Commands(click.Group):
             formatter.write_dl([(name, plugins.help_line("command", name)) for name in self.list_commands(ctx)])
 
 
+def show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the installed version; from a bare checkout, that there is none."""
+    if asked:
+        from bench import host
+
+        click.echo(f"bench {host.version('archbench')}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="archbench", prog_name="bench")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show it.")
 def bench() -> None:
     """Benchmark and profile neural-network architecture variants, with numbers one can trust."""
 

@@ -1,6 +1,8 @@
 """Suite -> list of jobs: variants x modes x phases x rounds, each round in a newly shuffled order."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ STARTUP = 4.0
 
 
 def plan(suite: Suite, *, device: str = "cpu", threads: int = 1) -> list[Job]:
-    """All jobs of a suite in the order in which they run. Pure: the same suite and seed give the same list.
+    """All jobs of a suite in the order in which they run: the same suite and seed give the same list.
 
     Every round visits every cell in an order of its own, so that slow drifts of the machine fall on all cells alike.
 
@@ -104,6 +106,7 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
         else str(plugins.path("arch", variant.arch, suite.root)),
         options=variant.options,
         weights=variant.weights,
+        weights_hash=sha256(Path(variant.weights).read_bytes()).hexdigest() if variant.weights else "",
         modes=suite.modes[cell.mode].plugins if cell.mode else {},
         measures=by_phase[cell.phase],
         **tables,

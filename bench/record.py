@@ -126,7 +126,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         arch: a name in `archs/` or `package.module:function`; arch_file is that name's file.
         options: the builder's options.
-        weights: a state dict (.pt) to load, or a pickled module where `arch` is empty.
+        weights: a state dict (.pt) to load, or a pickled module where `arch` is empty; weights_hash: its sha256,
+            which is what counts for the identity.
         mode: the mode's name in the suite; modes: plugin name -> option.
         round: rounds count from 0.
         data, infer, train: the suite's tables of these names, merged for this variant; `train.recipe` is the
@@ -149,6 +150,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     arch_file: str = ""
     options: Json = {}
     weights: str = ""
+    weights_hash: str = ""
     modes: Json = {}
     data: Json = {}
     infer: Json = {}
@@ -166,6 +168,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def id(self) -> str:
         """Hash of the content: the same job has the same id on every run; where files lie does not count."""
         kept = {k: v for k, v in msgspec.to_builtins(self).items() if k not in _NOT_IDENTITY}
+        if "path" in self.data.get("options", {}):
+            kept["data"] = self.data | {"options": {k: v for k, v in self.data["options"].items() if k != "path"}}
         return digest(kept)
 
     @property
@@ -174,7 +178,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "/".join(part for part in (self.variant, self.mode, self.phase) if part)
 
 
-_NOT_IDENTITY = {"arch_file", "paths", "artefacts", "timeout"}
+_NOT_IDENTITY = {"arch_file", "weights", "paths", "artefacts", "timeout"}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="record", tag_field="type"):
@@ -284,6 +288,8 @@ def fingerprints(job: Job) -> dict[str, Json]:
         }
     train = {f"train.{k}": v for k, v in job.train.items() if k not in ("epochs", "mode", "recipe")}
     steps = {f"protocol.{k}": v for k, v in protocol.items() if k.startswith("train_")}
-    recipe = {"train.recipe": job.train.get("recipe", {}).get("name", "")}
+    written = job.train.get("recipe", {})
+    recipe = {f"train.recipe.{k}": v for k, v in written.items() if k not in ("name", "title", "source")}
+    recipe["train.recipe"] = written.get("name", "")
     epoch = {"data.train": job.data.get("train"), "threads": job.threads}
     return {"train": common | dataset | train | steps | recipe | epoch}

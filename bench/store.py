@@ -76,9 +76,8 @@ def new_run(folder: Path, header: Header) -> Iterator[Run]:
 @contextmanager
 def continued(path: Path) -> Iterator[Run]:
     """An existing run, open for more records. A torn last line is closed, so that it stays alone."""
-    torn = not path.read_bytes().endswith(b"\n")
     with _opened(path, 0) as run:
-        if torn:
+        if not path.read_bytes().endswith(b"\n"):
             os.write(run.descriptor, b"\n")
         yield run
 

@@ -112,7 +112,8 @@ def _shared(groups: Groups) -> str:
         for record in group.values():
             found = {k: v for family in record.fingerprints.values() for k, v in family.items()}
             alike = found if alike is None else {k: v for k, v in alike.items() if found.get(k) == v}
-    shown = {k: v for k, v in (alike or {}).items() if not k.startswith("protocol.") and v not in (None, "")}
+    detail = ("protocol.", "train.recipe.")
+    shown = {k: v for k, v in (alike or {}).items() if not k.startswith(detail) and v not in (None, "")}
     return ", ".join(f"{name} {shown[name]}" for name in sorted(shown))
 
 

@@ -143,7 +143,7 @@ CHANGES: dict[str, Any] = {
     "round": 3,
     "arch": "unet",
     "options": {"stacks": 2},
-    "weights": "a.pt",
+    "weights_hash": "0f3c",
     "modes": {"amp": "float16"},
     "data": {"size": 128},
     "infer": {"batch": 2},
@@ -154,7 +154,13 @@ CHANGES: dict[str, Any] = {
     "threads": 2,
     "seed": 1,
 }
-PLACES: dict[str, Any] = {"arch_file": "/x/unet.py", "paths": ["/x"], "artefacts": "/x/run", "timeout": 1.0}
+PLACES: dict[str, Any] = {
+    "arch_file": "/x/unet.py",
+    "weights": "/x/a.pt",
+    "paths": ["/x"],
+    "artefacts": "/x/run",
+    "timeout": 1.0,
+}
 
 
 def test_every_field_of_a_job_either_counts_or_is_a_place() -> None:

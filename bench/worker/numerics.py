@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from bench.errors import Failed
 from bench.record import Quantity, Value
 
 ERROR = Quantity(name="error", unit="1", better="lower", title="error, relative L2 against fp32 eager")
@@ -21,14 +22,23 @@ SAME = 1e-6
 """Relative difference below which the outputs for two different images are taken as one stale output."""
 
 
-def compare(reference: Sequence[Tensor], answer: Sequence[Tensor], tolerance: float) -> Iterator[Value]:
+def compare(reference: Sequence[Tensor], answer: Sequence[Tensor] | None, tolerance: float) -> Iterator[Value]:
     """The error of each image's prediction, and the reason for a mismatch where there is one.
 
     Args:
         reference: predictions of strict fp32 eager, one per image batch, the images all different.
-        answer: the mode's predictions for the same.
+        answer: the mode's predictions for the same; None where the mode is strict fp32 eager itself.
         tolerance: the largest relative L2 error that the modes allow themselves.
+
+    Raises:
+        Failed: strict fp32 eager itself puts out NaN or infinity.
     """
+    broken = shape_problem(reference, reference)
+    if broken:
+        raise Failed(f"in strict fp32: {broken.removeprefix('mismatch: ')}")
+    if answer is None:
+        yield Value(quantity=ERROR, reason="this mode is what the others are compared with")
+        return
     broken = shape_problem(reference, answer)
     if broken:
         yield Value(quantity=ERROR, reason=broken, flags=["mismatch"], details={"tolerance": tolerance})

@@ -173,7 +173,7 @@ def prepare_static(job: Job) -> Subject:
     meta = torch.device("meta")
     with meta:
         model = build(job).to(meta).eval()
-    image = torch.empty(1, job.data.get("channels", 3), *size_of(job.data), device=meta)
+    image = torch.empty(1, job.data.get("options", {}).get("channels", 3), *size_of(job.data), device=meta)
     return Subject(job=job, model=model, call=model, device=meta, clock=device_for("cpu"), inputs=(image,))
 
 

@@ -75,7 +75,9 @@ def start(subject: Subject) -> tuple[Subject, Callable[[Batch], Step]]:
 
 
 def batches(subject: Subject, dataset: Dataset) -> Iterator[Batch]:
-    """Training batches without end, in the data set's order; the short batch at the end of an epoch is dropped."""
+    """Training batches without end, in the data set's order. Every batch is full: the one at the end of an
+    epoch goes on at the data set's beginning.
+    """
     size = subject.job.train.get("batch", 1)
     length = len(dataset)
     for i in count():

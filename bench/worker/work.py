@@ -142,13 +142,13 @@ def ready_static(job: Job, _: list[Value], environment: dict[str, Any]) -> Subje
 
 def ready_infer(job: Job, values: list[Value], environment: dict[str, Any]) -> Subject:
     """Build, answer in strict fp32, apply the modes, answer again, compare, warm up, prove."""
-    plain = prepare(job)
+    subject = prepare(job)
     environment |= facts(job)
-    images = list(make_inputs(job, CHECKS, first=len(plain.inputs)))
     with torch.inference_mode():
-        reference = answers(plain, images)
-        subject = apply_modes(plain)
-        values.extend(numerics.compare(reference, answers(subject, images), subject.tolerance))
+        images = list(make_inputs(job, CHECKS, first=len(subject.inputs)))
+        reference = answers(subject, images)
+        subject = apply_modes(subject)
+        values.extend(numerics.compare(reference, answers(subject, images) if job.modes else None, subject.tolerance))
         warm = timing.warm_up(subject.rotating(), subject.clock, job.protocol)
         prove_modes(subject)
     environment["warm_up"] = msgspec.to_builtins(warm)

@@ -53,9 +53,7 @@ def test_the_infer_phase_measures() -> None:
     record = as_stored(work(tiny("infer", "infer", "eval_time", "memory")))
     assert (record.status, record.reason) == ("ok", "")
     found = by_name(record)
-    assert found["error"].value == 0
-    assert "mismatch" not in found["error"].flags
-    assert found["error.argmax_agreement"].value == 100
+    assert (found["error"].value, found["error"].reason) == (None, "this mode is what the others are compared with")
     units = {name: found[name].quantity.unit for name in ("latency", "throughput", "eval_time", "peak_memory")}
     assert units == {"latency": "s", "throughput": "image/s", "eval_time": "s", "peak_memory": "byte"}
     assert all((found[name].value or 0) > 0 for name in ("latency", "throughput", "eval_time"))
@@ -348,7 +346,7 @@ def test_the_same_seed_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "answers", keep)
     for seed in (0, 0, 1):
         work(tiny("infer", seed=seed))
-    first, again, other = answers[0], answers[2], answers[4]
+    first, again, other = answers
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
     assert not torch.equal(first[0], first[1])
