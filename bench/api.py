@@ -179,8 +179,9 @@ def _within_budget(suite: Suite, job: Job, spent: Mapping[str, float]) -> Iterat
     minutes = suite.budget.get(job.phase)
     if minutes is not None and spent.get(job.phase, 0.0) > 60 * minutes:
         reason = f"the budget of {minutes:g} min for {job.phase} (budget.{job.phase}) is spent; --resume goes on"
-        kept = msgspec.structs.replace(job, arch_file="", paths=[], artefacts="")
-        yield Record(job=kept, id=job.id, status="skipped", reason=reason, fingerprints=fingerprints(job))
+        yield Record(
+            job=local.portable(job), id=job.id, status="skipped", reason=reason, fingerprints=fingerprints(job)
+        )
         return
     yield from local.execute([job])
 

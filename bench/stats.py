@@ -51,12 +51,17 @@ def median_interval(samples: Sequence[float]) -> Interval:
     ordered = sorted(samples)
     n = len(ordered)
     rho = abs(autocorrelation(samples)) if n >= FEWEST else 0.0
-    inflation = sqrt((1 + rho) / (1 - rho)) if CORRELATED < rho < 1 else 1.0
+    inflation = sqrt((1 + rho) / (1 - rho)) if correlated(rho, n) and rho < 1 else 1.0
     spread = n if rho >= 1 else Z * sqrt(n) / 2 * inflation
     low, high = floor(n / 2 - spread), ceil(1 + n / 2 + spread)
     if n < FEWEST:
         low, high = 1, n
     return Interval(_quantile(ordered, 0.5), ordered[max(low, 1) - 1], ordered[min(high, n) - 1])
+
+
+def correlated(rho: float, n: int) -> bool:
+    """Whether a lag-1 correlation of n samples is large enough to matter and too large to be chance (two-sided 5 %)."""
+    return abs(rho) > max(CORRELATED, Z / sqrt(max(n, 1)))
 
 
 def autocorrelation(samples: Sequence[float]) -> float:

@@ -6,9 +6,9 @@ from pathlib import Path
 from bench.engines import local
 from bench.errors import SuiteError
 from bench.plan import static_jobs
-from bench.positions import Problem, describe
 from bench.suite import Suite
-from bench.sweep import expand
+from bench.suite.positions import Problem, describe
+from bench.suite.sweep import expand
 
 
 def validate(suite: Suite, *, device: str, threads: int) -> dict[str, str]:

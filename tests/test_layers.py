@@ -13,11 +13,11 @@ from bench import plugins
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    {"errors", "units", "stats", "condition", "positions", "sweep"},
+    {"errors", "units", "stats", "suite.condition", "suite.positions", "suite.sweep"},
     {"record"},
-    {"plugins", "host", "cells", "study"},
-    {"schema", "store", "merge", "grid", "long"},
-    {"checks", "comparable", "published"},
+    {"plugins", "host", "table.cells", "table.study"},
+    {"suite.schema", "store", "table.merge", "table.grid", "table.long"},
+    {"suite.checks", "table.comparable", "table.published"},
     {"suite", "table"},
     {"gate", "claims"},
     {"plan"},
@@ -27,7 +27,7 @@ LAYERS = (
     {"commands"},
     {"cli"},
 )
-"""Low to high; a folder is one layer."""
+"""Low to high; a folder is one layer, but for the parts of one that are named here."""
 
 SHARED = {"record", "errors", "plugins", "units", "stats"}
 """What the worker may import of the parent's side: plain data and pure functions."""
@@ -81,10 +81,10 @@ def targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 def layer_of(name: str) -> int:
     """The number of a parent module's layer; the package itself and __main__ are the top."""
-    part = name.split(".")[1] if "." in name else "__main__"
-    if part == "__main__":
+    parts = name.split(".")[1:] or ["__main__"]
+    if parts[-1] == "__main__":
         return len(LAYERS)
-    found = [number for number, layer in enumerate(LAYERS) if part in layer]
+    found = [n for part in (".".join(parts[:2]), parts[0]) for n, layer in enumerate(LAYERS) if part in layer]
     assert found, f"{name}: add it to LAYERS in {Path(__file__).name}, where it belongs"
     return found[0]
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic
@@ -21,8 +22,8 @@ COMMAND = (sys.executable, "-m", "bench.worker")
 RETRIES = {"crashed": 1, "timeout": 1}
 """Further attempts by cause: a signal or a hang may be the machine's doing; a missing record or memory is not."""
 
-GRACE = 5.0
-"""Seconds in which a worker may end by itself after its record came."""
+GRACE = 0.2
+"""Seconds in which a worker without an answer may still end by itself, so that its status says why."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -53,7 +54,7 @@ def validate(jobs: Sequence[Job], timeout: float = 300.0) -> list[Record]:
     with _Worker(checks, None) as worker:
         lines = worker.answers(timeout)
         records = [_decoded(job, line) for job, line in zip(checks, lines, strict=False)]
-        silent = [_without_record(job, worker, monotonic(), timeout) for job in checks[len(records) :]]
+        silent = [_without_record(job, worker, timeout) for job in checks[len(records) :]]
     return records + silent
 
 
@@ -62,21 +63,25 @@ def run_one(job: Job) -> Record:
     log = Path(job.artefacts) / f"{job.id}.log" if job.artefacts else None
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
-    begin = monotonic()
+    begin, started = monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     with _Worker([job], log) as worker:
         lines = worker.answers(job.timeout)
-        record = _decoded(job, lines[0]) if lines else _without_record(job, worker, begin, job.timeout)
+        record = _decoded(job, lines[0]) if lines else _without_record(job, worker)
     name = f"{log.parent.name}/{log.name}" if log else ""
-    return msgspec.structs.replace(record, job=_portable(job), log=name)
+    seconds = monotonic() - begin
+    return msgspec.structs.replace(record, job=portable(job), log=name, started=started, seconds=seconds)
 
 
-def _portable(job: Job) -> Job:
+def portable(job: Job) -> Job:
     """The job without this machine's folders, as it is kept."""
-    return msgspec.structs.replace(job, arch_file="", paths=[], artefacts="")
+    return msgspec.structs.replace(job, arch_file="", weights="", paths=[], artefacts="")
 
 
 class _Worker:
-    """A worker process in a process group of its own, which is killed on leaving, whatever it started."""
+    """A worker process in a process group of its own, which is killed on leaving, whatever it started.
+
+    That it is killed also spares the time in which it would give its memory back piece by piece.
+    """
 
     def __init__(self, jobs: Sequence[Job], log: Path | None) -> None:
         self.jobs = jobs
@@ -124,19 +129,15 @@ class _Worker:
             received += chunk
             if not chunk and (ready or ended):
                 break
-        self._let_end(min(GRACE, max(0.0, deadline - monotonic())) if received else 0.2)
         return received.splitlines()[: len(self.jobs)]
-
-    def _let_end(self, seconds: float) -> None:
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return  # it is killed on leaving
 
     @property
     def status(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
-        return self.process.poll()
+        try:
+            return self.process.wait(GRACE)  # it may have closed its pipe a moment before it ends
+        except subprocess.TimeoutExpired:
+            return None
 
 
 def environment(job: Job) -> dict[str, str]:
@@ -157,16 +158,16 @@ def _decoded(job: Job, line: bytes) -> Record:
     return record
 
 
-def _without_record(job: Job, worker: _Worker, begin: float, timeout: float) -> Record:
+def _without_record(job: Job, worker: _Worker, timeout: float | None = None) -> Record:
     status = worker.status
     if status is None:
-        return _failed(job, "timeout", f"no record within {timeout:g} s; raise --timeout", monotonic() - begin)
+        return _failed(job, "timeout", f"no record within {timeout or job.timeout:g} s; raise --timeout")
     if status < 0:
         name = signal.Signals(-status).name
         hint = " (the system may have run out of memory)" if -status == signal.SIGKILL else ""
-        return _failed(job, "crashed", f"killed by {name}{hint}", monotonic() - begin)
-    return _failed(job, "crashed", f"the worker ended with status {status} and no record", monotonic() - begin)
+        return _failed(job, "crashed", f"killed by {name}{hint}")
+    return _failed(job, "crashed", f"the worker ended with status {status} and no record")
 
 
-def _failed(job: Job, status: str, reason: str, seconds: float = 0.0) -> Record:
-    return Record(job=job, id=job.id, status=status, reason=reason, fingerprints=fingerprints(job), seconds=seconds)
+def _failed(job: Job, status: str, reason: str) -> Record:
+    return Record(job=job, id=job.id, status=status, reason=reason, fingerprints=fingerprints(job))

@@ -4,8 +4,8 @@ import csv
 from io import StringIO
 from typing import Any
 
-from bench.cells import Table
-from bench.long import flat
+from bench.table.cells import Table
+from bench.table.long import flat
 
 
 def render(table: Table) -> str:

@@ -2,8 +2,8 @@
 
 import json
 
-from bench.cells import Table
-from bench.long import flat
+from bench.table.cells import Table
+from bench.table.long import flat
 
 
 def render(table: Table) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from bench.cells import TIMES, Table
-from bench.grid import EMPTY, Grid, Head, Text, grids, notes
+from bench.table.cells import TIMES, Table
+from bench.table.grid import EMPTY, Grid, Head, Text, grids, notes
 
 NEEDS = r"% needs \usepackage{booktabs} and, for rows that are struck through, \usepackage[normalem]{ulem}"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from bench.cells import Table
-from bench.grid import EMPTY, Grid, Head, Text, grids, notes
+from bench.table.cells import Table
+from bench.table.grid import EMPTY, Grid, Head, Text, grids, notes
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\*|<~"})
 """Characters that Markdown would take for markup, in texts that are not ours to mark up."""

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table as Lines
 from rich.text import Text as Styled
 
-from bench.cells import Table
-from bench.grid import Grid, Head, grids, notes
+from bench.table.cells import Table
+from bench.table.grid import Grid, Head, grids, notes
 
 WIDTH = 120
 """Where nothing says how wide the page is: a pipe, a file."""

@@ -8,7 +8,7 @@ from math import ceil
 from typing import TypeVar
 
 from bench.record import Protocol
-from bench.stats import CORRELATED, FEWEST, Interval, autocorrelation, median_interval
+from bench.stats import FEWEST, Interval, autocorrelation, correlated, median_interval
 from bench.worker.devices import Device, Pressure, QueueDevice, device_for
 from bench.worker.samples import CONVERGED, LIMIT, PLATEAU, Samples, StopRule, Window, assemble, disturbed, narrow
 
@@ -241,7 +241,7 @@ def _pass(take: Callable[[], float], device: Device, protocol: Protocol) -> Samp
     flags = disturbed(windows)
     if len(seconds) < FEWEST or not narrow(interval, protocol.half_width):
         flags.add("noisy")
-    if len(seconds) >= FEWEST and abs(autocorrelation(seconds)) > CORRELATED:
+    if len(seconds) >= FEWEST and correlated(autocorrelation(seconds), len(seconds)):
         flags.add("drift")
     return assemble(seconds, interval, stopped, windows, flags)
 

@@ -6,10 +6,8 @@ import platform
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from inspect import signature
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -39,7 +37,6 @@ KEPT_VARIABLES = ("OMP_", "MKL_", "KMP_", "MALLOC_", "CUDA_", "CUBLAS_", "NVIDIA
 
 def work(job: Job) -> Record:
     """Do the job. Never raises: what went wrong is the record's status and reason."""
-    started, begin = datetime.now(UTC), perf_counter()
     values: list[Value] = []
     environment: dict[str, Any] = {}
     status, reason = attempt(lambda: run(job, values, environment))
@@ -51,8 +48,6 @@ def work(job: Job) -> Record:
         values=[finite(value) for value in values],
         fingerprints=fingerprints(job),
         environment=environment,
-        started=started.isoformat(timespec="seconds"),
-        seconds=perf_counter() - begin,
     )
 
 

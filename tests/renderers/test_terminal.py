@@ -4,10 +4,10 @@ from collections.abc import Callable
 import builders
 import pytest
 
-from bench.cells import Table
-from bench.grid import Head, grids
 from bench.renderers import terminal
 from bench.table import tabulate
+from bench.table.cells import Table
+from bench.table.grid import Head, grids
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 from bench import plugins
-from bench.schema import schema
 from bench.suite import Suite, load_suite, profile_names
+from bench.suite.schema import schema
 from bench.units import parse
 
 SUITES = plugins.INSTALLED / "suites"

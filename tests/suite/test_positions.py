@@ -1,6 +1,6 @@
 import pytest
 
-from bench.positions import Place, Problem, describe, line_of, line_of_broken
+from bench.suite.positions import Place, Problem, describe, line_of, line_of_broken
 
 TEXT = """\
 # a comment

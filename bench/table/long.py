@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bench.cells import Cell, Column, Ratio, Row, Section, Table
 from bench.stats import Interval, sigma_between
+from bench.table.cells import Cell, Column, Ratio, Row, Section, Table
 
 Flat = dict[str, Any]
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from bench.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
-from bench.comparable import Groups, with_best, with_ratios, with_speedups
-from bench.merge import NOT_PLANNED, Key, Rounds, averaged, latest, merge, mismatch, pivot, quantities
-from bench.published import figures, with_published
 from bench.record import FLAGS, STATUSES, Json, Quantity, Record
-from bench.study import Study, study
+from bench.table.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
+from bench.table.comparable import Groups, with_best, with_ratios, with_speedups
+from bench.table.merge import NOT_PLANNED, Key, Rounds, averaged, latest, merge, mismatch, pivot, quantities
+from bench.table.published import figures, with_published
+from bench.table.study import Study, study
 from bench.units import scale
 
 __all__ = ["Cell", "Column", "Published", "Ratio", "Row", "Section", "Table", "tabulate"]

@@ -2,13 +2,13 @@ import doctest
 
 import pytest
 
-import bench.grid
-from bench.grid import number
+import bench.table.grid
 from bench.stats import Interval
+from bench.table.grid import number
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(bench.grid).failed == 0
+    assert doctest.testmod(bench.table.grid).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_exact_numbers_are_whole_or_have_two_digits() -> None:
 
 
 def test_marks_go_on_after_z() -> None:
-    letters = bench.grid._Footnotes()
+    letters = bench.table.grid._Footnotes()
     marks = [letters.marks([f"sentence {i}"])[0] for i in range(28)]
     assert marks[:2] == ["a", "b"]
     assert marks[25:] == ["z", "aa", "ab"]

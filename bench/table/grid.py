@@ -6,8 +6,8 @@ from math import isfinite
 from re import split
 from string import ascii_lowercase
 
-from bench.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
 from bench.stats import Interval
+from bench.table.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
 from bench.units import decimals
 
 EMPTY = "-"

@@ -9,7 +9,7 @@ import pytest
 from suite_text import GOOD, problems
 
 from bench import plugins
-from bench.schema import schema
+from bench.suite.schema import schema
 
 SUITES = plugins.INSTALLED / "suites"
 

@@ -8,8 +8,8 @@ import pytest
 from suite_text import GOOD, problems, write
 
 from bench import plugins
-from bench.schema import schema
 from bench.suite import load_suite
+from bench.suite.schema import schema
 
 
 class Bad(NamedTuple):

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.cells import Cell, Column, Ratio, Row, Section
-from bench.merge import Key, Rounds, averaged
 from bench.stats import Interval, ratio_intervals
-from bench.study import Study
+from bench.table.cells import Cell, Column, Ratio, Row, Section
+from bench.table.merge import Key, Rounds, averaged
+from bench.table.study import Study
 
 FAMILIES = {"eval_time": "eval"}
 """Quantities whose fingerprint is not called as their phase."""

@@ -9,11 +9,11 @@ from builders import EPOCH, LATENCY, PARAMS, SUITE, job, record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.published import choose
 from bench.record import Quantity, Record, Value
 from bench.renderers import terminal
 from bench.stats import mean_interval, ratio_intervals
 from bench.table import Cell, Ratio, Row, Section, Table, tabulate
+from bench.table.published import choose
 
 
 def section(table: Table, phase: str) -> Section:

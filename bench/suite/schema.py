@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bench import units
 from bench.errors import nearest
-from bench.positions import Place, Problem
 from bench.record import Protocol
+from bench.suite.positions import Place, Problem
 
 Json = dict[str, Any]
 

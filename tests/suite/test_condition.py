@@ -1,6 +1,6 @@
 import pytest
 
-from bench import condition
+from bench.suite import condition
 
 
 def test_conditions() -> None:

@@ -7,9 +7,9 @@ quantities must agree. Everything else (memory, errors) is the worst round, with
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 
-from bench.cells import Cell
 from bench.record import FLAGS, Quantity, Record, Value, encode
 from bench.stats import Interval, mean_interval, sigma_within
+from bench.table.cells import Cell
 
 Key = tuple[str, str]
 """(variant, mode): which row."""

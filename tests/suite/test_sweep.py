@@ -1,4 +1,4 @@
-from bench.sweep import expand
+from bench.suite.sweep import expand
 
 
 def test_expand_is_the_product() -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from bench.cells import Cell, Column, Published, Section
 from bench.record import Json, Quantity
 from bench.stats import Interval
-from bench.study import Study
+from bench.table.cells import Cell, Column, Published, Section
+from bench.table.study import Study
 from bench.units import parse
 
 NOT_FIGURES = ("table", "epochs", "batch", "note", "source", "where")

@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
-from bench import condition, plugins
+from bench import plugins
 from bench.errors import nearest
-from bench.positions import Place, Problem
 from bench.record import Protocol
-from bench.schema import Data, InferPart, TrainPart
-from bench.sweep import Point, expand, placeholders
+from bench.suite import condition
+from bench.suite.positions import Place, Problem
+from bench.suite.schema import Data, InferPart, TrainPart
+from bench.suite.sweep import Point, expand, placeholders
 
 Json = dict[str, Any]
 Check = Callable[[Json, Path], Iterator[Problem]]

@@ -14,12 +14,12 @@ from typing import Any, TypedDict, Unpack
 import msgspec
 
 from bench import plugins
-from bench.checks import DATA_KEYS, DEFAULT_MODES, problems
 from bench.errors import SuiteError, UsageError, nearest
-from bench.positions import describe, line_of_broken
 from bench.record import Protocol
-from bench.schema import Recipe, SuiteTable, Table, schema, shape_problems
-from bench.sweep import Point, expand
+from bench.suite.checks import DATA_KEYS, DEFAULT_MODES, problems
+from bench.suite.positions import describe, line_of_broken
+from bench.suite.schema import Recipe, SuiteTable, Table, shape_problems
+from bench.suite.sweep import Point, expand
 
 Json = dict[str, Any]
 
@@ -340,9 +340,3 @@ def _only(kind: str, known: Collection[str], wanted: Collection[str]) -> list[st
         if name not in known:
             raise UsageError(f"unknown {kind} '{name}'; {nearest(name, known)}")
     return [name for name in known if not wanted or name in wanted]
-
-
-if __name__ == "__main__":
-    import json
-
-    print(json.dumps(schema(), indent=2))
