@@ -8,6 +8,7 @@ from string import ascii_lowercase
 
 from bench.stats import Interval
 from bench.table.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
+from bench.table.summary import Pick, mode_of, picks, ratios, titles, variants
 from bench.units import decimals
 
 EMPTY = "-"
@@ -81,6 +82,8 @@ def grids(table: Table) -> Iterator[Grid]:
         for index, column in enumerate(section.columns):
             if any(row.cells[index].published for row in section.rows):
                 yield _published(section, index, column, table)
+    if chosen := picks(table):
+        yield _summary(chosen, table)
 
 
 def notes(table: Table, best: str) -> tuple[str, ...]:
@@ -169,6 +172,32 @@ def _theirs(cell: Cell, published: Published, column: Column, letters: _Footnote
         return
     reason = cell.reason or (cell.ratio.reason if cell.ratio else "") or ratio.reason
     yield _difference(published.difference, 1.0, letters, reason)
+
+
+def _summary(chosen: Sequence[Pick], table: Table) -> Grid:
+    """One line per variant; what is known about a value stands under the section that it comes from."""
+    letters = _Footnotes()
+    heads = [Head("variant")]
+    rows: list[list[Text]] = [[Text(name)] for name in variants(table)]
+    for group, pick in enumerate(chosen, 1):
+        heads += [
+            Head(title, unit, group=group) for title, unit in titles(pick, table, lambda column: _heading(column)[0])
+        ]
+        for line, cell in zip(rows, pick.cells, strict=True):
+            line.append(replace(_value(cell, pick.column, letters, cell.notes), best=False))
+            line += [_ratio(ratio, letters) for ratio in ratios(pick, cell)]
+    return Grid(
+        title="Summary" + (f", mode {mode_of(table)}" if mode_of(table) else ""),
+        lead="",
+        heads=tuple(heads),
+        rows=tuple(tuple(line) for line in rows),
+        struck=tuple(any(_struck(section, name, table) for section in table.sections) for name in variants(table)),
+        footnotes=letters.listed(),
+    )
+
+
+def _struck(section: Section, variant: str, table: Table) -> bool:
+    return any(row.struck for row in section.rows if row.variant == variant and row.mode == mode_of(table))
 
 
 def _names(row: Row, modes: bool, letters: _Footnotes) -> list[Text]:

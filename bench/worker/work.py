@@ -38,8 +38,12 @@ KEPT_VARIABLES = ("OMP_", "MKL_", "KMP_", "MALLOC_", "CUDA_", "CUBLAS_", "NVIDIA
 def work(job: Job) -> Record:
     """Do the job. Never raises: what went wrong is the record's status and reason."""
     values: list[Value] = []
+    checks: list[Value] = []
     environment: dict[str, Any] = {}
-    status, reason = attempt(lambda: run(job, values, environment))
+    status, reason = attempt(lambda: run(job, values, checks, environment))
+    values += checks  # behind what was asked for: tables show columns in this order
+    if any("mismatch" in value.flags for value in checks):
+        values = [msgspec.structs.replace(value, flags=sorted({*value.flags, "mismatch"})) for value in values]
     return Record(
         job=job,
         id=job.id,
@@ -84,10 +88,10 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def run(job: Job, values: list[Value], environment: dict[str, Any]) -> None:
-    """Fill `values` and `environment`. A measure that fails loses its own cells only."""
+def run(job: Job, values: list[Value], checks: list[Value], environment: dict[str, Any]) -> None:
+    """Fill `values`, `checks` and `environment`. A measure that fails loses its own cells only."""
     torch.set_num_threads(job.threads)
-    subject = READY[job.phase](job, values, environment)
+    subject = READY[job.phase](job, checks, environment)
     problems: list[tuple[str, str]] = []
     with torch.inference_mode(job.phase == "infer"):
         for name in job.measures:
@@ -96,8 +100,6 @@ def run(job: Job, values: list[Value], environment: dict[str, Any]) -> None:
                 raise MemoryError(f"{name}: {reason}")
             if status != "ok":
                 problems.append((status, f"{name}: {reason}"))
-    if any("mismatch" in value.flags for value in values):
-        values[:] = [msgspec.structs.replace(v, flags=sorted({*v.flags, "mismatch"})) for v in values]
     if problems:
         kind = Failed if any(status == "failed" for status, _ in problems) else Unavailable
         raise kind("; ".join(reason for _, reason in problems))
@@ -135,7 +137,7 @@ def ready_static(job: Job, _: list[Value], environment: dict[str, Any]) -> Subje
     return prepare_static(job)
 
 
-def ready_infer(job: Job, values: list[Value], environment: dict[str, Any]) -> Subject:
+def ready_infer(job: Job, checks: list[Value], environment: dict[str, Any]) -> Subject:
     """Build, answer in strict fp32, apply the modes, answer again, compare, warm up, prove."""
     subject = prepare(job)
     environment |= facts(job)
@@ -143,7 +145,7 @@ def ready_infer(job: Job, values: list[Value], environment: dict[str, Any]) -> S
         images = list(make_inputs(job, CHECKS, first=len(subject.inputs)))
         reference = answers(subject, images)
         subject = apply_modes(subject)
-        values.extend(numerics.compare(reference, answers(subject, images) if job.modes else None, subject.tolerance))
+        checks.extend(numerics.compare(reference, answers(subject, images) if job.modes else None, subject.tolerance))
         warm = timing.warm_up(subject.rotating(), subject.clock, job.protocol)
         prove_modes(subject)
     environment["warm_up"] = msgspec.to_builtins(warm)
