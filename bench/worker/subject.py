@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,8 +100,13 @@ def as_list(output: Any) -> list[Tensor]:
 
 def as_float(image: Tensor) -> Tensor:
     """uint8 images N C H W in [0, 255] as floats with the mean taken off."""
-    mean = torch.tensor(MEAN_RGB, device=image.device) if image.shape[1] == 3 else torch.tensor([0.5])
-    return image.float().div(255).sub(mean.to(image.device)[:, None, None])
+    return image.float().div(255).sub(_mean(image.shape[1], image.device))
+
+
+@cache
+def _mean(channels: int, device: torch.device) -> Tensor:
+    """The mean as C 1 1, made once per device, since each copy to a GPU would wait for it."""
+    return torch.tensor(MEAN_RGB if channels == len(MEAN_RGB) else [0.5] * channels, device=device)[:, None, None]
 
 
 def size_of(data: dict[str, Any]) -> tuple[int, int]:
