@@ -47,7 +47,7 @@ class Bottleneck(nn.Module):
         layers: list[nn.Module] = []
         for position, (width, out, kernel) in enumerate(bottleneck_shapes(features, convs)):
             width = inputs if position == 0 else width
-            layers += [norm(width), nn.ReLU(inplace=position > 0), nn.Conv2d(width, out, kernel, padding=kernel // 2)]
+            layers += [norm(width), nn.ReLU(inplace=True), nn.Conv2d(width, out, kernel, padding=kernel // 2)]
         self.residual = nn.Sequential(*layers)
         out = features * EXPANSION
         self.skip = nn.Identity() if inputs == out else nn.Conv2d(inputs, out, 1)

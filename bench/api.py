@@ -56,10 +56,15 @@ Stop = Callable[[], bool]
 
 
 def choose(suite: str | Path, profile: str | None, device: str | None) -> Choice:
-    """The profile and the device: what was asked for, else `gpu` on CUDA where there is one, else `quick`."""
+    """The profile and the device: what was asked for, else `gpu` on CUDA where there is one, else `quick`.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
     cuda, found = host.has_cuda()
     wants_cuda = device.startswith("cuda") if device else profile == "gpu" or (cuda and profile is None)
     chosen = device or ("cuda" if wants_cuda else "cpu")
+    check_device(chosen)
     known = profile_names(suite)
     if profile is not None:
         return Choice(profile, chosen, "as asked")
@@ -67,6 +72,16 @@ def choose(suite: str | Path, profile: str | None, device: str | None) -> Choice
     if wanted in known:
         return Choice(wanted, chosen, found if device is None else f"--device {device}")
     return Choice("", chosen, "as written: the suite has no profile '" + wanted + "'" if known else "as written")
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError for what is no device, or none that is here, before a worker is started."""
+    name, colon, index = device.partition(":")
+    if name not in ("cpu", "cuda") or (colon and not (name == "cuda" and index.isdecimal())):
+        raise UsageError(f"device {device}: unknown; write cpu, cuda or cuda:N")
+    here, found = host.has_cuda() if name == "cuda" else (True, "")
+    if not here:
+        raise UsageError(f"device {device}: {found}; use cpu")
 
 
 def header_of(suite: Suite, name: str, machine: Mapping[str, Any], command: Sequence[str] = ()) -> Header:
@@ -116,12 +131,10 @@ def jobs_left(prepared: Prepared, earlier: store.Loaded, now: Header, *, force: 
     """The jobs that are not yet ok in an earlier run.
 
     Raises:
-        NotComparable: the machine or the code differs, and `force` is not given or the networks differ as well.
-        UsageError: the run is of another suite, or was planned differently.
+        NotComparable: the machine or the code differs, and `force` is not given or the networks differ as well;
+            or it was planned with other options.
     """
     before = earlier.header
-    if before.suite.get("name") != now.suite["name"]:
-        raise UsageError(f"{earlier.path}: a run of suite '{before.suite.get('name')}', not of '{now.suite['name']}'")
     done = {record.id for record in earlier.records if record.status == "ok"}
     differs = [
         what
@@ -304,7 +317,9 @@ def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
             protocol=msgspec.convert(protocol, Protocol),
         )
         _check_names(suite)
-        path = _measure_into(suite, device or ("cuda" if host.has_cuda()[0] else "cpu"), Path(folder), None)
+        chosen = device or ("cuda" if host.has_cuda()[0] else "cpu")
+        check_device(chosen)
+        path = _measure_into(suite, chosen, Path(folder), None)
         return load_records(path)
 
 

@@ -53,20 +53,28 @@ def bench() -> None:
     """Benchmark and profile neural-network architecture variants, with numbers one can trust."""
 
 
+def in_one_line(error: click.ClickException) -> str:
+    """What is wrong with the command line, and where to look; a whole help page stays as it is."""
+    said = error.format_message()
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bench"
+    return said if "\n" in said else f"{said.rstrip('.')}; see: {command} --help"
+
+
 def main() -> None:
     """Run the command line and exit with one of errors.Exit."""
     try:
         code = bench(standalone_mode=False) or Exit.FINE
     except click.ClickException as error:
-        error.show()
+        click.echo(in_one_line(error), err=True)
         code = Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
         code = Exit.INTERRUPTED
     except BenchError as error:
         click.echo(str(error), err=True)
         code = error.code
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has enough, as in `bench report | head`
+    except SystemExit:
+        # So click ends where nobody reads on, as in `bench report | head`, but with 1: a regression, to us.
         code = Exit.FINE
     except Exception:  # noqa: BLE001 - the boundary to the shell: a bug must not look like a verdict (exit 1)
         traceback.print_exc()

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ def machine(threads: int | None = None) -> Json:
         "threads": threads or usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "torch": version("torch"),
+        "cudnn": cudnn(),
         "gpus": gpus(),
     }
     return {"id": digest(identity)[:8], **identity}
@@ -51,6 +53,12 @@ def version(distribution: str) -> str:
         return "not installed"
 
 
+def cudnn() -> str:
+    """Version of the cuDNN that torch's wheels bring along; empty where there is none."""
+    found = [version(f"nvidia-cudnn-cu{major}") for major in (13, 12)]
+    return next((name for name in found if name != "not installed"), "")
+
+
 def gpus() -> list[Json]:
     """Model, power limit (W) and driver of each NVIDIA device that the driver shows; empty where there is none."""
     try:
@@ -62,24 +70,36 @@ def gpus() -> list[Json]:
     except pynvml.NVMLError:
         return []
     try:
-        driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        count = int(pynvml.nvmlDeviceGetCount())
-        return [_gpu(pynvml, index, driver) for index in range(count)]
+        driver = _asked(pynvml, pynvml.nvmlSystemGetDriverVersion)
+        return [{**found, "driver": driver} for index in range(_count(pynvml)) if (found := _gpu(pynvml, index))]
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(nvml: Any, index: int, driver: str) -> Json:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+def _count(nvml: Any) -> int:
     try:
-        limit = round(nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000)
+        return int(nvml.nvmlDeviceGetCount())
+    except nvml.NVMLError:
+        return 0  # a device that the driver does not show cannot be identified
+
+
+def _gpu(nvml: Any, index: int) -> Json:
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    except nvml.NVMLError:
+        return {}
+    limit = _asked(nvml, nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    watts = round(limit / 1000) if isinstance(limit, int) else limit
+    return {"name": _asked(nvml, nvml.nvmlDeviceGetName, handle), "power_limit": watts}
+
+
+def _asked(nvml: Any, query: Callable[..., Any], *arguments: Any) -> Any:
+    """What the driver answers, or that it does not: containers leave out one call or another."""
+    try:
+        answer = query(*arguments)
     except nvml.NVMLError as error:
-        limit = f"not readable ({error})"
-    return {"name": _text(nvml.nvmlDeviceGetName(handle)), "driver": driver, "power_limit": limit}
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+        return f"not readable ({error})"
+    return answer.decode() if isinstance(answer, bytes) else answer
 
 
 def has_cuda() -> tuple[bool, str]:

@@ -1,6 +1,7 @@
 """Suite -> list of jobs: variants x modes x phases x rounds, each round in a newly shuffled order."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -101,17 +102,25 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
         mode=cell.mode,
         round=round_,
         arch=variant.arch,
-        arch_file=""
-        if ":" in variant.arch or not variant.arch
-        else str(plugins.path("arch", variant.arch, suite.root)),
+        arch_file=_arch_file(suite, variant),
         options=variant.options,
         weights=variant.weights,
-        weights_hash=sha256(Path(variant.weights).read_bytes()).hexdigest() if variant.weights else "",
+        weights_hash=_hash(variant.weights),
         modes=suite.modes[cell.mode].plugins if cell.mode else {},
         measures=by_phase[cell.phase],
         **tables,
         **common,
     )
+
+
+def _arch_file(suite: Suite, variant: Variant) -> str:
+    named = variant.arch and ":" not in variant.arch
+    return str(plugins.path("arch", variant.arch, suite.root)) if named else ""
+
+
+@cache
+def _hash(file: str) -> str:
+    return sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def expected_seconds(jobs: Sequence[Job], earlier: Mapping[str, float]) -> list[float]:

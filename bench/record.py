@@ -29,6 +29,7 @@ FLAGS: dict[str, str] = {
     "mismatch": "the mode changes the answer beyond its tolerance: not ranked",
     "not_learnt": "the network does not beat a predictor that always answers the mean",
     "launch_bound": "the device waits for the host; a CUDA graph or a larger batch would help",
+    "uncovered": "the host could not queue the whole call ahead, so that gaps of the device may be counted",
     "host_sync": "the network synchronises with the host, so that the device's time cannot be told apart",
     "uncounted": "operators without a FLOP formula were run; the details list them",
     "counter_gap": "the two FLOP counters disagree",
@@ -274,22 +275,21 @@ def fingerprints(job: Job) -> dict[str, Json]:
     protocol = msgspec.to_builtins(job.protocol)
     # Where a data set lies on this machine does not determine a figure.
     chosen = {k: v for k, v in job.data.get("options", {}).items() if k != "path"}
-    dataset = {f"data.{k}": v for k, v in ({"use": job.data.get("use")} | chosen).items()}
+    options = {f"data.{k}": v for k, v in chosen.items()}
+    dataset = options | {"data.use": job.data.get("use")}
     common = {"protocol.version": PROTOCOL, "data.size": job.data.get("size"), "device": job.device.partition(":")[0]}
     timing = {f"protocol.{k}": v for k, v in protocol.items() if not k.startswith(("train_", "eval_", "fvcore_"))}
     if job.phase == "static":
-        return {"static": {"data.size": job.data.get("size"), "protocol.version": PROTOCOL}}
+        return {"static": options | {"data.size": job.data.get("size"), "protocol.version": PROTOCOL}}
     if job.phase == "infer":
         infer = {f"infer.{k}": v for k, v in job.infer.items()}
         evaluation = {"data.val": job.data.get("val"), "protocol.eval_images": job.protocol.eval_images}
-        return {
-            "infer": common | timing | infer | {"threads": job.threads},
-            "eval": common | timing | infer | dataset | evaluation | {"threads": job.threads},
-        }
+        called = common | timing | infer | options | {"threads": job.threads, "mode": job.modes}
+        return {"infer": called, "eval": called | dataset | evaluation}
     train = {f"train.{k}": v for k, v in job.train.items() if k not in ("epochs", "mode", "recipe")}
-    steps = {f"protocol.{k}": v for k, v in protocol.items() if k.startswith("train_")}
+    steps = {f"protocol.{k}": v for k, v in protocol.items() if k.startswith(("train_", "memory_"))}
     written = job.train.get("recipe", {})
     recipe = {f"train.recipe.{k}": v for k, v in written.items() if k not in ("name", "title", "source")}
     recipe["train.recipe"] = written.get("name", "")
-    epoch = {"data.train": job.data.get("train"), "threads": job.threads}
+    epoch = {"data.train": job.data.get("train"), "threads": job.threads, "mode": job.modes}
     return {"train": common | dataset | train | steps | recipe | epoch}

@@ -42,8 +42,8 @@ def median_interval(samples: Sequence[float]) -> Interval:
     The bounds are the samples of rank floor(n/2 - 1.96 sqrt(n)/2) and ceil(1 + n/2 + 1.96 sqrt(n)/2), counted from
     1 (J.-Y. Le Boudec, Performance Evaluation of Computer and Communication Systems, 2010, theorem 2.1). Where
     successive samples are correlated, the ranks lie farther out, as for n (1 - |rho|)/(1 + |rho|) samples;
-    alternation widens it too, since the median of two alternating levels says little. With fewer than six samples
-    the bounds are the extremes, and cover 1 - 2**(1-n): 0 % for 1, 50 % for 2, 75 % for 3, 87.5 % for 4, 93.75 % for 5.
+    alternation widens it too, since the median of two alternating levels says little. Fewer than six samples
+    have no such interval: even their extremes cover only 1 - 2**(1-n), 93.75 % for five.
 
     Raises:
         ValueError: no samples.
@@ -55,7 +55,7 @@ def median_interval(samples: Sequence[float]) -> Interval:
     spread = n if rho >= 1 else Z * sqrt(n) / 2 * inflation
     low, high = floor(n / 2 - spread), ceil(1 + n / 2 + spread)
     if n < FEWEST:
-        low, high = 1, n
+        return Interval(_quantile(ordered, 0.5), None, None)
     return Interval(_quantile(ordered, 0.5), ordered[max(low, 1) - 1], ordered[min(high, n) - 1])
 
 

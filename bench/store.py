@@ -167,7 +167,7 @@ def _newer(path: Path, number: int, version: int) -> None:
 
 def runs(results: Path, suite: str = "*") -> list[Path]:
     """Files of all runs of a suite, oldest first; their names begin with the time."""
-    return sorted(results.glob(f"{suite}/*{SUFFIX}"), key=lambda path: path.name)
+    return sorted(results.glob(f"{suite}/*{SUFFIX}"), key=lambda path: path.stem)
 
 
 def find(results: Path, text: str) -> Path:

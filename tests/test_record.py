@@ -212,7 +212,8 @@ NOBODY: set[str] = set()
     [
         ({"data": DATA | {"size": 128}}, {"static", "infer", "eval", "train"}),
         ({"data": DATA | {"use": "photos"}}, {"eval", "train"}),
-        ({"data": DATA | {"options": {"noise": 1}}}, {"eval", "train"}),
+        ({"data": DATA | {"options": {"noise": 1}}}, {"static", "infer", "eval", "train"}),
+        ({"data": DATA | {"options": {"path": "/x"}}}, NOBODY),
         ({"data": DATA | {"val": 20}}, {"eval"}),
         ({"data": DATA | {"train": 200}}, {"train"}),
         ({"infer": {"batch": 2}}, {"infer", "eval"}),
@@ -228,7 +229,7 @@ NOBODY: set[str] = set()
         ({"protocol": Protocol(train_steps=5)}, {"train"}),
         ({"protocol": Protocol(fvcore_seconds=5)}, NOBODY),
         ({"options": {"stacks": 2}}, NOBODY),
-        ({"modes": {"amp": "float16"}, "mode": "amp"}, NOBODY),
+        ({"modes": {"amp": "float16"}, "mode": "amp"}, {"infer", "eval", "train"}),
         ({"round": 2}, NOBODY),
         ({"seed": 2}, NOBODY),
         ({"timeout": 2.0, "artefacts": "/x"}, NOBODY),

@@ -1,11 +1,13 @@
 """Check suites and plugins without measuring anything."""
 
+from dataclasses import replace
+
 import click
 
-from bench import host, plugins
+from bench import api, host, plugins
 from bench.errors import Exit, SuiteError, UsageError
 from bench.plan import plan
-from bench.suite import load_suite, profile_names
+from bench.suite import Suite, load_suite, profile_names
 from bench.validate import validate
 
 FUNCTIONS = {
@@ -39,14 +41,23 @@ def plugin_problems(kind: str, name: str) -> list[str]:
 def suite_problems(name: str, device: str) -> list[str]:
     """What is wrong with a suite in any of its profiles; its networks are built on the meta device."""
     threads = host.usable_cores()
+    built: set[str] = set()
     try:
         for profile in profile_names(name) or [""]:
             suite = load_suite(name, profile or None)
             plan(suite, device=device, threads=threads)
-            validate(suite, device=device, threads=threads)
+            validate(not_yet_built(suite, built), device=device, threads=threads)
     except SuiteError as error:
         return error.problems
     return []
+
+
+def not_yet_built(suite: Suite, built: set[str]) -> Suite:
+    """The suite with the networks alone that are not in `built`, to which they are added: profiles share most."""
+    networks = {repr((v.arch, v.options, v.data, v.weights)): v for v in reversed(suite.variants)}
+    kept = [variant for network, variant in networks.items() if network not in built]
+    built.update(networks)
+    return replace(suite, variants=tuple(reversed(kept)))
 
 
 @click.command()
@@ -54,6 +65,7 @@ def suite_problems(name: str, device: str) -> list[str]:
 @click.option("--device", default="cpu", metavar="NAME", help="Device that the suites are checked for [default: cpu].")
 def check(suites: tuple[str, ...], device: str) -> int:
     """Check SUITES (all of them where none is named) in every profile, and the plugins' files; runs nothing."""
+    api.check_device(device)
     problems: list[str] = []
     if not suites:
         for kind in plugins.PACKAGES:
@@ -61,7 +73,7 @@ def check(suites: tuple[str, ...], device: str) -> int:
                 problems += plugin_problems(kind, name)
     for name in suites or plugins.names("suite"):
         found = suite_problems(name, device)
-        click.echo(f"{name}: {'ok' if not found else f'{len(found)} problems'}", err=True)
+        click.echo(f"{name}: {f'{len(found)} problem(s)' if found else 'ok'}", err=True)
         problems += found
     for problem in dict.fromkeys(problems):
         click.echo(problem)

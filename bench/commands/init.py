@@ -1,5 +1,6 @@
 """Write a suite for a network of one's own."""
 
+import re
 from pathlib import Path
 
 import click
@@ -49,16 +50,23 @@ warmup_limit = 5
 @click.command()
 @click.argument("name")
 @click.option("--arch", required=True, metavar="NAME", help="A name in archs/, or package.module:function.")
-@click.option("--size", default=256, show_default=True, help="Height and width of the images.")
+@click.option("--size", type=click.IntRange(min=1), default=256, show_default=True, help="Height and width of the images.")
 @click.option("--folder", default="suites", type=Path, show_default=True, help="Where the suite is written.")
 def init(name: str, arch: str, size: int, folder: Path) -> int:
     """Write the suite NAME for your own network, to be edited and run."""
     if ":" not in arch:
         plugins.path("arch", arch, folder)
+    elif not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", arch):
+        raise UsageError(f"'{arch}' names no function; write package.module:function")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UsageError(f"'{name}' cannot be a suite's name; write letters, digits, - and _, such as my_study")
     path = folder / f"{name}.toml"
     if path.exists():
         raise UsageError(f"{path} exists already; choose another name, or edit it")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(TEMPLATE.format(name=name, arch=arch, size=size, path=path), encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(TEMPLATE.format(name=name, arch=arch, size=size, path=path), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write ({error.strerror}); use --folder") from None
     click.echo(f"wrote {path}; edit its variants, then: bench run {path}", err=True)
     return Exit.FINE

@@ -1,10 +1,11 @@
 """Measure a suite: every variant in every mode, in fresh processes, and show the table."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,7 @@ from bench.errors import Exit, UsageError
 from bench.page import FORMATS, page
 from bench.plan import expected_seconds
 from bench.record import Job
-from bench.suite import Suite, load_suite
+from bench.suite import Suite, find, load_suite
 
 
 @dataclass(slots=True)
@@ -29,10 +30,12 @@ class Interrupts:
 
     def __call__(self, number: int, _: FrameType | None) -> None:
         """The signal handler."""
-        if self.asked or number == signal.SIGTERM:
-            raise KeyboardInterrupt
+        at_once = self.asked or number == signal.SIGTERM
         self.asked = True
-        talk("\nstopping after the current job; Ctrl-C again kills it")
+        if at_once:
+            raise KeyboardInterrupt
+        # Not through sys.stderr, which may be in the middle of a line and refuses to be entered twice.
+        os.write(2, b"\nstopping after the current job; Ctrl-C again kills it\n")
 
 
 @contextmanager
@@ -83,9 +86,8 @@ def run(suite: str, **asked: Any) -> int:
     job, and `--resume RUN` goes on from there.
     """
     earlier = store.read(store.find(asked["results"], asked["resume"])) if asked["resume"] else None
-    if earlier and not asked["profile"] and asked["seed"] is None:
-        asked |= {"profile": earlier.header.profile or None, "seed": earlier.header.seed}
-    check_device(asked["device"])
+    if earlier:
+        asked = as_before(earlier, find(suite).stem, asked)
     choice = api.choose(suite, asked["profile"], asked["device"])
     loaded = load_asked(suite, choice, asked)
     talk(f"profile {loaded.profile or 'none'} on {choice.device}: {choice.why}")
@@ -108,9 +110,35 @@ def run(suite: str, **asked: Any) -> int:
         interrupts = stack.enter_context(interruptible())
         talk(f"writing {opened.path}")
         teller = Teller()
-        api.execute(prepared, left, opened, tell=teller, stop=lambda: interrupts.asked)
-        teller.end()
-    return finish(opened.path, prepared.jobs, interrupts, format_=asked["format_"])
+        stack.callback(teller.end)
+        with suppress(KeyboardInterrupt):  # the second one: the worker is dead, the records before it are on disk
+            api.execute(prepared, left, opened, tell=teller, stop=lambda: interrupts.asked)
+    stopped = interrupts.asked and teller.done < len(left)
+    return finish(opened.path, prepared.jobs, stopped=stopped, format_=asked["format_"])
+
+
+def as_before(earlier: store.Loaded, suite: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier run was asked for, wherever the command line does not ask for something else.
+
+    Raises:
+        UsageError: the run is of another suite.
+    """
+    header, was = earlier.header, earlier.header.suite
+    if was.get("name") != suite:
+        raise UsageError(f"{earlier.path}: a run of suite '{was.get('name')}', not of '{suite}'")
+    variants = was.get("variants", [])
+    # A phase has rounds of its own only where --rounds, which means every phase, was not given.
+    own_rounds = any("rounds" in variant.get(phase, {}) for variant in variants for phase in ("infer", "train"))
+    before = {
+        "profile": header.profile or None,
+        "seed": header.seed,
+        "rounds": None if own_rounds else was.get("rounds"),
+        "device": earlier.records[0].job.device if earlier.records else None,
+        "variants": tuple(variant["name"] for variant in variants),
+        "modes": tuple(was.get("modes", {})),
+        "measures": tuple(was.get("measures", [])),
+    }
+    return asked | {key: value for key, value in before.items() if asked[key] in (None, ())}
 
 
 def load_asked(suite: str, choice: api.Choice, asked: dict[str, Any]) -> Suite:
@@ -120,23 +148,18 @@ def load_asked(suite: str, choice: api.Choice, asked: dict[str, Any]) -> Suite:
     return loaded.select(variants=asked["variants"], modes=asked["modes"], measures=asked["measures"])
 
 
-def check_device(device: str | None) -> None:
-    """Raise UsageError for a device that cannot be one, before anything is started."""
-    name, _, index = (device or "cpu").partition(":")
-    if name not in ("cpu", "cuda") or (index and not (name == "cuda" and index.isdecimal())):
-        raise UsageError(f"--device {device}: write cpu, cuda or cuda:N")
-
-
-def finish(path: Path, jobs: list[Job], interrupts: Interrupts, *, format_: str) -> int:
+def finish(path: Path, jobs: list[Job], *, stopped: bool, format_: str) -> int:
     """Show what was measured, say where it lies, and find the exit code."""
     loaded = store.read(path)
     for problem in loaded.problems:
         talk(problem)
     click.echo(page(loaded, format_))
-    if interrupts.asked:
-        talk(f"interrupted; complete it with: bench run {loaded.header.suite['name']} --resume {path.stem}")
+    name = path.stem if path.parent.parent == Path("results") else str(path)
+    if stopped:
+        command = loaded.header.command or ["bench", "run", loaded.header.suite["name"]]
+        talk(f"interrupted; complete it with: {shlex.join([*command, '--resume', name])}")
         return Exit.INTERRUPTED
-    talk(f"kept in {path}; show it again with: bench report {path.stem}")
+    talk(f"kept in {path}; show it again with: {shlex.join(['bench', 'report', name])}")
     wanted = {job.id for job in jobs}
     return api.exit_code(loaded.header.suite, [r for r in loaded.records if r.id in wanted], len(wanted))
 
@@ -167,10 +190,11 @@ class Teller:
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty() and not os.environ.get("CI")
+        self.done = 0
 
     def __call__(self, now: api.Progress) -> None:
         """After each record."""
-        record = now.record
+        self.done, record = now.done, now.record
         bad = record.status != "ok"
         outcome = f"{record.status}: {record.reason}" if bad else figure(now)
         line = f"[{now.done}/{now.total}] {record.job.cell} round {record.job.round + 1}  {outcome}"
@@ -178,7 +202,7 @@ class Teller:
         if not self.live:
             talk(line)
             return
-        width = max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)
+        width = max(20, (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1)
         click.echo(f"\r\x1b[2K{line[:width]}" + ("\n" if bad else ""), err=True, nl=False)
 
     def end(self) -> None:

@@ -1,5 +1,6 @@
-"""Show one thing in full: a plugin with its options, a suite as planned, a run, or a record."""
+"""Show one thing in full: a plugin with its options, a suite as written, a run, or a record."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -43,11 +44,12 @@ def run_text(loaded: store.Loaded) -> str:
 def records_named(results: Path, name: str) -> list[Record]:
     """Records of the newest run that has any whose id begins so, or whose cell is called so."""
     for path in reversed(store.runs(results)):
-        found = [
-            r for r in store.read(path).records if r.job.cell == name or (len(name) >= 6 and r.id.startswith(name))
-        ]
-        if found:
-            return found
+        # One run that cannot be read (killed before its first line, or of a newer bench) must not hide the others.
+        with suppress(StoreError):
+            records = store.read(path).records
+            found = [r for r in records if r.job.cell == name or (len(name) >= 6 and r.id.startswith(name))]
+            if found:
+                return found
     return []
 
 
@@ -70,8 +72,10 @@ def show(name: str, results: Path) -> int:
             click.echo(msgspec.json.format(encode(record), indent=2).decode())
         return Exit.FINE
     try:
-        click.echo(run_text(store.read(store.find(results, name))))
+        path = store.find(results, name)
     except StoreError:
         known = {each for kind in plugins.KINDS for each in plugins.names(kind)}
-        raise UsageError(f"nothing is called '{name}'; {nearest(name, known)}") from None
+        runs = {path.stem for path in store.runs(results)}
+        raise UsageError(f"nothing is called '{name}'; {nearest(name, known | runs)}") from None
+    click.echo(run_text(store.read(path)))
     return Exit.FINE

@@ -60,7 +60,7 @@ def _section(phase: str, groups: Groups, about: Study) -> Section:
     )
     section = with_ratios(section, ordered, about)
     if phase == "infer":
-        section = _without_reference(with_speedups(section, about), about)
+        section = _without_reference(with_speedups(section, ordered, about), about)
     return with_published(with_best(section, ordered, about), about)
 
 
@@ -112,7 +112,7 @@ def _shared(groups: Groups) -> str:
         for record in group.values():
             found = {k: v for family in record.fingerprints.values() for k, v in family.items()}
             alike = found if alike is None else {k: v for k, v in alike.items() if found.get(k) == v}
-    detail = ("protocol.", "train.recipe.")
+    detail = ("protocol.", "train.recipe.", "mode")  # the mode has a column of its own
     shown = {k: v for k, v in (alike or {}).items() if not k.startswith(detail) and v not in (None, "")}
     return ", ".join(f"{name} {shown[name]}" for name in sorted(shown))
 

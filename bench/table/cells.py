@@ -15,6 +15,11 @@ STATIC_UNITS = ("%",)
 """Units of quantities that do not depend on the machine, besides the exact ones."""
 
 
+def portable(quantity: Quantity) -> bool:
+    """Whether a figure is the same on every machine."""
+    return quantity.exact or quantity.unit in STATIC_UNITS
+
+
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """A cell relative to another one (below 1: smaller), or the reason why they are not compared.
@@ -109,7 +114,7 @@ class Column:
     @property
     def portable(self) -> bool:
         """Does not depend on the machine, so that values compare directly."""
-        return self.quantity.exact or self.quantity.unit in STATIC_UNITS
+        return portable(self.quantity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _intervals(cells: Mapping[str, Cell], column: Column, baseline: str) -> Mapp
     return {v: Interval(cell.value / base, None, None) for v, cell in cells.items() if cell.value and base}
 
 
-def with_speedups(section: Section, study: Study) -> Section:
+def with_speedups(section: Section, groups: Groups, study: Study) -> Section:
     """The latency, else the first column of times, gets the speed-up of every other mode over the reference mode."""
     modes = {row.mode for row in section.rows}
     times = [i for i, column in enumerate(section.columns) if column.quantity.unit == "s"]
@@ -123,7 +123,9 @@ def with_speedups(section: Section, study: Study) -> Section:
     if chosen is None or study.reference not in modes or len(modes) < 2:
         return section
     rows = {(row.variant, row.mode): row for row in section.rows}
-    speedups = {key: _speedup(rows, key, study.reference, chosen) for key in rows}
+    seen = {key: fields(groups[key], section.columns[chosen]) for key in rows if key in groups}
+    cells = {key: (row, row.cells[chosen]) for key, row in rows.items()}
+    speedups = {key: _speedup(cells, key, study.reference, seen) for key in rows}
 
     def one_column(column: Column, cells: list[Cell]) -> list[Cell]:
         if column is not section.columns[chosen]:
@@ -135,21 +137,25 @@ def with_speedups(section: Section, study: Study) -> Section:
     return replace(_each_column(section, one_column), columns=tuple(columns))
 
 
-def _speedup(rows: Mapping[Key, Row], key: Key, reference: str, chosen: int) -> Ratio:
-    """Reference over this mode, so that more than 1 is faster."""
+def _speedup(cells: Mapping[Key, tuple[Row, Cell]], key: Key, reference: str, seen: Mapping[Key, Fields]) -> Ratio:
+    """Reference over this mode, so that more than 1 is faster; the mode is all that may differ."""
     variant, mode = key
-    cell, row = rows[key].cells[chosen], rows[key]
+    row, cell = cells[key]
     if mode == reference:
         return Ratio(Interval(1.0, 1.0, 1.0)) if cell.value is not None else Ratio(reason=cell.reason)
     if cell.value is None:
         return Ratio(reason=cell.reason)
     if row.struck:
         return Ratio(reason=row.notes[0])
-    base = rows.get((variant, reference))
-    if base is None or base.cells[chosen].value is None:
+    _, base = cells.get((variant, reference), (row, Cell()))
+    if base.value is None:
         return Ratio(reason=f"not compared: {variant} has no value in {reference}")
+    differing = differences(seen[key], seen[variant, reference])
+    differing.pop("mode", None)
+    if differing:
+        return Ratio(reason=f"not compared with {reference}: {', '.join(differing.values())}")
     # The reference stands in the numerator: `this mode` is the base of the ratio.
-    pair = {reference: dict(base.cells[chosen].rounds), mode: dict(cell.rounds)}
+    pair = {reference: dict(base.rounds), mode: dict(cell.rounds)}
     interval = ratio_intervals(pair, mode).get(reference)
     return Ratio(interval, reason="" if interval else f"no round in which {reference} was measured too")
 
@@ -178,9 +184,13 @@ def _key(row: Row) -> Key:
 
 
 def _best(cells: Mapping[int, Cell], column: Column) -> set[int]:
-    """Those that share the first place; none where nothing stands apart, or not all were obtained alike."""
+    """Those that share the first place.
+
+    None where nothing stands apart, where not all were obtained alike, or where a figure has no interval.
+    """
     kinds = {"estimated" in cell.flags for cell in cells.values()}
-    if column.quantity.better == "none" or len(cells) < 2 or len(kinds) > 1:
+    sure = column.quantity.exact or all(cell.low is not None for cell in cells.values())
+    if column.quantity.better == "none" or len(cells) < 2 or len(kinds) > 1 or not sure:
         return set()
     sign = 1 if column.quantity.better == "lower" else -1
     top = min(cells.values(), key=lambda cell: sign * (cell.value or 0))

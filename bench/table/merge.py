@@ -9,7 +9,7 @@ from math import isfinite
 
 from bench.record import FLAGS, Quantity, Record, Value, encode
 from bench.stats import Interval, mean_interval, sigma_within
-from bench.table.cells import Cell
+from bench.table.cells import Cell, portable
 
 Key = tuple[str, str]
 """(variant, mode): which row."""
@@ -50,14 +50,13 @@ def quantities(rounds: Iterable[Rounds]) -> list[Quantity]:
 
 
 def pivot(groups: Mapping[Key, Rounds]) -> dict[tuple[str, Key], dict[int, float]]:
-    """(Quantity, row) -> round -> value, of the jobs that were ok."""
+    """(Quantity, row) -> round -> value. A job in which one measure failed keeps what the others found."""
     import pandas as pd
 
     long = [
         (value.quantity.name, *row, number, float(value.value))
         for row, group in groups.items()
         for number, record in group.items()
-        if record.status == "ok"
         for value in record.values
         if value.value is not None and isfinite(value.value)
     ]
@@ -82,6 +81,9 @@ def merge(quantity: Quantity, values: Mapping[int, float], group: Rounds, expect
     found = {n: v for n in sorted(group) for v in group[n].values if v.quantity.name == quantity.name}
     if not values:
         return Cell(reason=_why_missing(found.values(), group.values()))
+    machines = sorted({str(group[n].machine.get("id", "")) for n in values})
+    if len(machines) > 1 and not portable(quantity):
+        return Cell(reason=f"not merged: its rounds come from the machines {' and '.join(machines)}")
     numbers = list(values.values())
     if quantity.exact and len(set(numbers)) > 1:
         listed = " and ".join(f"{number:,.0f}" for number in sorted(set(numbers)))

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +20,9 @@ from bench.worker.timing import Device, device_for
 
 # Mean RGB of MPII, which the hourglass ports subtract; they do not divide by the deviation.
 MEAN_RGB = (0.4404, 0.4440, 0.4327)
+
+TF32_OVERRIDES = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
+"""Environment variables that turn float32 into TF32 behind every setting."""
 
 INPUTS = 4
 """Distinct input batches that timed calls cycle through, so that no call repeats the last one's data."""
@@ -115,11 +118,11 @@ def size_of(data: dict[str, Any]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def load_dataset(job: Job, split: str) -> Dataset:
-    """The job's data set; its own length is the suite's `train` or `val`."""
+def load_dataset(job: Job, split: str, least: int = 1) -> Dataset:
+    """The job's data set; its length is the suite's `train` or `val`, and `least` where it can be that long."""
     module = importlib.import_module(f"bench.worker.datasets.{job.data.get('use', 'random')}")
     options = dict(job.data.get("options", {}))
-    count = job.data.get(split) or 1
+    count = max(job.data.get(split) or 1, least)
     dataset: Dataset = module.load(split, size=size_of(job.data), count=count, **options)
     return dataset
 
@@ -161,10 +164,11 @@ def _checked(model: Any) -> nn.Module:
 
 def prepare(job: Job) -> Subject:
     """Build the network and its inputs for the infer or train phase, in strict fp32, no mode applied."""
-    strict_fp32()
     device = torch.device(job.device)
     baseline = memory_in_use(device)
     model = build(job).to(device)
+    strict_fp32()  # after the network's own module was imported, which may have set them otherwise
+    torch.set_num_threads(job.threads)
     if not job.weights:
         unsettle_norms(model, job.seed)
     model.train(job.phase == "train")
@@ -195,9 +199,10 @@ def memory_in_use(device: torch.device) -> int:
 def make_inputs(job: Job, count: int, first: int = 0) -> Iterator[Tensor]:
     """Float image batches of the infer phase on the CPU, batch by batch through the validation split."""
     batch = job.infer.get("batch", 1)
-    dataset = load_dataset(job, "val")
+    dataset = load_dataset(job, "val", least=(first + count) * batch)
     for i in range(first, first + count):
-        yield as_float(dataset.batch(range(i * batch, (i + 1) * batch), torch.device("cpu"))["image"])
+        indices = [k % len(dataset) for k in range(i * batch, (i + 1) * batch)]
+        yield as_float(dataset.batch(indices, torch.device("cpu"))["image"])
 
 
 def strict_fp32() -> None:
@@ -209,6 +214,28 @@ def strict_fp32() -> None:
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = True
+
+
+def loosened(job: Job) -> str:
+    """Which of the settings under which figures are taken was changed by the network itself; empty where none was."""
+    flags = {
+        "cuda.matmul.fp32_precision": torch.backends.cuda.matmul.fp32_precision,
+        "cudnn.conv.fp32_precision": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+    }
+    moved = [f"{name} is {value}" for name, value in flags.items() if value != "ieee"]
+    if torch.get_num_threads() != job.threads:
+        moved.append(f"threads are {torch.get_num_threads()}, not {job.threads}")
+    moved += [f"the environment sets {name}" for name in TF32_OVERRIDES if os.environ.get(name) not in (None, "", "0")]
+    return ", ".join(moved)
+
+
+def storages(tensors: Iterable[Tensor]) -> dict[int, tuple[int, int]]:
+    """Storage -> (elements, bytes), each storage once however many tensors view it."""
+    found: dict[int, tuple[int, int]] = {}
+    for tensor in tensors:
+        held = tensor.untyped_storage().nbytes()
+        found[tensor.untyped_storage()._cdata] = (held // tensor.element_size(), held)
+    return found
 
 
 def unsettle_norms(model: nn.Module, seed: int) -> None:
@@ -226,9 +253,14 @@ def unsettle_norms(model: nn.Module, seed: int) -> None:
                 module.running_var.copy_(0.5 + variance)
 
 
-def watch_convolutions(subject: Subject, look: Callable[[str, nn.Module, Tensor, Tensor], None]) -> int:
-    """Run one forward and show `look(name, module, input, output)` every convolution; returns how many ran."""
-    kinds = nn.modules.conv._ConvNd
+CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd,)
+PRODUCTS: tuple[type[nn.Module], ...] = (*CONVOLUTIONS, nn.Linear)
+
+
+def watch(
+    subject: Subject, kinds: tuple[type[nn.Module], ...], look: Callable[[str, nn.Module, Tensor, Tensor], None]
+) -> int:
+    """Run one forward and show `look(name, module, input, output)` every layer of these kinds; returns how many ran."""
     seen = 0
     handles = []
 

@@ -25,7 +25,9 @@ __all__ = [
     "device_latency",
     "latency",
     "launch_bound",
+    "no_garbage",
     "throughput",
+    "timed",
     "warm_up",
 ]
 
@@ -47,6 +49,9 @@ HOLDS = (1.5, 3.0, 6.0)
 """Multiples of the enqueue time for which the device is held; the larger ones are for a host that was interrupted."""
 HOLD_LEAST = 20e-6
 """Seconds: launching an event takes a few microseconds of its own."""
+
+UNCOVERED_SHARE = 0.05
+"""Share of samples with possible gaps above which the figure is flagged."""
 
 LAUNCH_SHARE, LAUNCH_RATIO = 0.8, 1.15
 """A device waits for its host where queuing takes more than 0.8 of its own time (trtexec's rule), or where the caller
@@ -99,6 +104,15 @@ def warm_up(call: Call, device: Device, protocol: Protocol) -> WarmUp:
     return WarmUp(calls, _since(start, device), converged, first, tuple(medians), tuple(clocks))
 
 
+def timed(call: Callable[[], T], device: Device) -> tuple[T, float]:
+    """What a call returns, and the seconds from an idle device before it to an idle device after it."""
+    device.synchronize()
+    start = device.now()
+    result = call()
+    device.synchronize()
+    return result, (device.now() - start) / 1e9
+
+
 def latency(call: Call, device: Device, protocol: Protocol) -> Samples:
     """What a caller waits for one call: synchronise, clock, call, synchronise, clock; seconds.
 
@@ -136,6 +150,8 @@ def device_latency(call: Call, device: Device, protocol: Protocol) -> Samples | 
     elif enqueue > LAUNCH_SHARE * taken.interval.value:
         flags.add("launch_bound")
     uncovered = covered[-len(taken.samples) :].count(False)
+    if not synced and uncovered > UNCOVERED_SHARE * len(taken.samples):
+        flags.add("uncovered")
     return replace(taken, flags=tuple(sorted(flags)), enqueue=enqueue, uncovered=uncovered)
 
 
@@ -199,7 +215,7 @@ def _timed(take: Callable[[], float], device: Device, protocol: Protocol) -> Sam
     """Samples until the stopping rule is content, on a device that does not throttle, where that can be had."""
 
     def once() -> Samples:
-        with _no_garbage():
+        with no_garbage():
             return _pass(take, device, protocol)
 
     def warm() -> None:
@@ -252,7 +268,7 @@ def _sustained(call: Call, images: int, device: Device, protocol: Protocol, peri
     windows: list[Window] = []
     total_calls, total_seconds = 0, 0.0
     before = device.pressure()
-    with _no_garbage():
+    with no_garbage():
         for _ in range(max(1, protocol.windows)):
             calls, seconds = _back_to_back(call, device, protocol.window_seconds, period)
             after = device.pressure()
@@ -303,7 +319,7 @@ def _since(start: int, device: Device) -> float:
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
+def no_garbage() -> Iterator[None]:
     """No garbage collection within; as it was, after."""
     was = gc.isenabled()
     gc.disable()

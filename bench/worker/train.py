@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -9,18 +10,25 @@ import torch
 from torch import Tensor
 
 from bench.errors import Failed
-from bench.worker import heatmap
+from bench.worker import heatmap, timing
 from bench.worker.losses import LOSSES
 from bench.worker.subject import Dataset, Subject, as_float, load_dataset
 
 Batch = dict[str, Tensor]
+
+FIRST_SCALE = 2.0**16
+"""torch's own first loss scale."""
+
+SETTLING = 40
+"""Steps after which a loss scale must have settled: from 2^16 it can halve 16 times before it is below 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """Marks of the device's clock around the parts of one training step, and its loss, still on the device.
 
-    The marks are events on CUDA: reading the parts adds no synchronisation to the step.
+    The marks are events on CUDA: reading the parts adds no synchronisation to the step. `scale` reads the loss scale,
+    which falls where float16 gradients overflowed and the optimizer was left out.
     """
 
     begin: Any
@@ -28,6 +36,7 @@ class Step:
     backward: Any
     optimizer: Any
     loss: Tensor
+    scale: Callable[[], float]
 
 
 def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any]) -> torch.optim.Optimizer:
@@ -57,7 +66,7 @@ def start(subject: Subject) -> tuple[Subject, Callable[[Batch], Step]]:
         raise Failed(f"recipe {recipe.get('name')}: loss '{name}' is none of {', '.join(sorted(LOSSES))}")
     loss_of = LOSSES[name]
     optimizer = make_optimizer(subject.model, recipe)
-    scaler = torch.amp.GradScaler(subject.device.type, enabled=subject.scale_loss)
+    scaler = torch.amp.GradScaler(subject.device.type, init_scale=FIRST_SCALE, enabled=subject.scale_loss)
     mark = subject.clock.mark
 
     def step(batch: Batch) -> Step:
@@ -69,9 +78,25 @@ def start(subject: Subject) -> tuple[Subject, Callable[[Batch], Step]]:
         backward = mark()
         scaler.step(optimizer)
         scaler.update()
-        return Step(begin, forward, backward, mark(), loss.detach())
+        return Step(begin, forward, backward, mark(), loss.detach(), scaler.get_scale)
 
     return replace(subject, step=step), step
+
+
+def settle(subject: Subject, step: Callable[[Batch], Step], source: Iterator[Batch]) -> None:
+    """Warm-up steps, as many as the protocol asks for and until one was not left out by the loss scaler.
+
+    Raises:
+        Failed: every step overflows.
+    """
+    scale = FIRST_SCALE if subject.scale_loss else 1.0
+    for taken in count(1):
+        before, scale = scale, step(next(source)).scale()
+        if scale >= before and taken >= subject.job.protocol.train_warmup_steps:
+            subject.clock.synchronize()
+            return
+        if taken >= SETTLING + subject.job.protocol.train_warmup_steps:
+            raise Failed(f"float16: the gradients still overflow after {taken} steps (loss scale {scale:g})")
 
 
 def batches(subject: Subject, dataset: Dataset) -> Iterator[Batch]:
@@ -93,6 +118,8 @@ def steps_per_epoch(subject: Subject) -> int:
 def evaluate(subject: Subject, score: Callable[[Tensor, Batch], None], most: int) -> Iterator[float]:
     """The evaluation loop over the validation split: load, place, forward, decode, score.
 
+    Each size of batch that occurs goes through it once untimed, since the first one searches algorithms.
+
     Args:
         score: takes decoded joints (N K 2, cells) and the batch; called inside the timed part.
         most: stop after this many images.
@@ -100,15 +127,17 @@ def evaluate(subject: Subject, score: Callable[[Tensor, Batch], None], most: int
     Yields:
         Seconds of each batch; the last batch may be short.
     """
-    job, clock = subject.job, subject.clock
-    dataset = load_dataset(job, "val")
-    size = job.infer.get("batch", 1)
+    dataset = load_dataset(subject.job, "val")
+    size = subject.job.infer.get("batch", 1)
     total = min(most, len(dataset))
-    for first in range(0, total, size):
-        clock.synchronize()
-        begin = clock.now()
-        batch = dataset.batch(range(first, min(first + size, total)), subject.device)
+
+    def once(first: int, last: int, score: Callable[[Tensor, Batch], None]) -> None:
+        batch = dataset.batch(range(first, last), subject.device)
         output = subject.forward(subject.place(as_float(batch["image"])))[-1]
         score(heatmap.decode(output.float()) if output.dim() == 4 else output, batch)
-        clock.synchronize()
-        yield (clock.now() - begin) / 1e9
+
+    for length in {min(size, total), total % size} - {0}:
+        once(0, length, lambda *_: None)
+    with timing.no_garbage():
+        for first in range(0, total, size):
+            yield timing.timed(partial(once, first, min(first + size, total), score), subject.clock)[1]

@@ -21,6 +21,7 @@ from bench.worker.subject import (
     Subject,
     builder_path,
     load_dataset,
+    loosened,
     make_inputs,
     module_of,
     prepare,
@@ -31,7 +32,10 @@ from bench.worker.subject import (
 CHECKS = 2
 """Inputs on which a mode's answers are compared; they are not among those that are timed."""
 
-KEPT_VARIABLES = ("OMP_", "MKL_", "KMP_", "MALLOC_", "CUDA_", "CUBLAS_", "NVIDIA_", "PYTORCH_", "TORCH_", "LD_PRELOAD")
+KEPT_VARIABLES = (
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "MALLOC_", "LD_PRELOAD"),
+    *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "PYTORCH_", "TORCH_", "TORCHINDUCTOR_"),
+)
 """Prefixes of environment variables that change speed or results, kept in the record."""
 
 
@@ -100,6 +104,9 @@ def run(job: Job, values: list[Value], checks: list[Value], environment: dict[st
                 raise MemoryError(f"{name}: {reason}")
             if status != "ok":
                 problems.append((status, f"{name}: {reason}"))
+    changed = loosened(job) if job.phase in ("infer", "train") else ""
+    if changed:
+        problems.append(("failed", f"not what the protocol says: {changed}"))
     if problems:
         kind = Failed if any(status == "failed" for status, _ in problems) else Unavailable
         raise kind("; ".join(reason for _, reason in problems))
@@ -125,7 +132,8 @@ def ready_check(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
     subject = prepare_static(job)
     environment["network"], output = network.fingerprint(subject)
     joints = load_dataset(job, "val").batch([0], torch.device("cpu")).get("joints")
-    takes_joints = "joints" in signature(getattr(module, "build", ready_check)).parameters
+    builder = getattr(module, job.arch.partition(":")[2] or "build", None)
+    takes_joints = builder is not None and "joints" in signature(builder).parameters
     if takes_joints and joints is not None and output.shape[1] != joints.shape[1]:
         raise Failed(f"joints = {output.shape[1]}: data set '{job.data['use']}' has {joints.shape[1]}")
     return subject
@@ -146,10 +154,12 @@ def ready_infer(job: Job, checks: list[Value], environment: dict[str, Any]) -> S
         reference = answers(subject, images)
         subject = apply_modes(subject)
         checks.extend(numerics.compare(reference, answers(subject, images) if job.modes else None, subject.tolerance))
+        if subject.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(subject.device)  # the cold peak is the mode's own, not its reference's
         warm = timing.warm_up(subject.rotating(), subject.clock, job.protocol)
         prove_modes(subject)
     environment["warm_up"] = msgspec.to_builtins(warm)
-    return replace(subject, warm_flags=() if warm.converged else ("warmup_unconverged",))
+    return replace(subject, warm_flags=warm.flags)
 
 
 def answers(subject: Subject, images: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -161,10 +171,7 @@ def ready_train(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
     """Build, apply the modes, take the first steps, prove."""
     subject, step = train.start(apply_modes(prepare(job)))
     environment |= facts(job)
-    source = train.batches(subject, load_dataset(job, "train"))
-    for _step in range(job.protocol.train_warmup_steps):
-        step(next(source))
-    subject.clock.synchronize()
+    train.settle(subject, step, train.batches(subject, load_dataset(job, "train")))
     prove_modes(subject)
     return subject
 
@@ -213,10 +220,24 @@ def facts(job: Job) -> dict[str, Any]:
             "conv": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
         },
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "gpu": gpu(job),
         "grad": "inference_mode" if job.phase == "infer" else "grad",
         "module": builder_path(job),
-        "environment": {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)},
+        "environment": {name: value for name, value in os.environ.items() if counts(name)},
     }
+
+
+def counts(variable: str) -> bool:
+    """Whether an environment variable may change speed or results; folders are nobody's business."""
+    return variable.startswith(KEPT_VARIABLES) and not variable.endswith(("_DIR", "_PATH", "_HOME"))
+
+
+def gpu(job: Job) -> dict[str, Any]:
+    """The device that did the work, where it is a GPU."""
+    if not (job.device.startswith("cuda") and torch.cuda.is_available()):
+        return {}
+    found = torch.cuda.get_device_properties(torch.device(job.device))
+    return {"name": found.name, "uuid": str(found.uuid), "multiprocessors": found.multi_processor_count}
 
 
 READY: dict[str, Callable[[Job, list[Value], dict[str, Any]], Subject]] = {

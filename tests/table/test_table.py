@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import builders
+import msgspec
 import pytest
 from builders import EPOCH, LATENCY, PARAMS, SUITE, job, record
 from hypothesis import HealthCheck, given, settings
@@ -298,3 +299,45 @@ def test_the_machines_facts_are_one_line() -> None:
 def test_published_parameters_beside_none_of_ours() -> None:
     found = tabulate(SUITE, [record(job("slim", "static"), [Value(quantity=PARAMS, reason="not built")])])
     assert "[a] not built" in terminal.render(found)
+
+
+def test_what_the_other_measures_of_a_failed_job_found_is_shown() -> None:
+    records = builders.records()
+    failed = [
+        msgspec.structs.replace(r, status="failed", reason="flops: no formula")
+        if (r.job.variant, r.job.phase) == ("slim", "static")
+        else r
+        for r in records
+    ]
+    network = tabulate(builders.SUITE, failed).sections[0]
+    slim = next(row for row in network.rows if row.variant == "slim")
+    assert slim.cells[0].value is not None
+
+
+def test_rounds_of_two_machines_are_neither_merged_nor_compared() -> None:
+    other = builders.MACHINE | {"id": "other"}
+    moved = [
+        msgspec.structs.replace(r, machine=other)
+        if (r.job.mode, r.job.phase, r.job.round) == ("fp32", "infer", 1)
+        else r
+        for r in builders.records()
+    ]
+    table = tabulate(builders.SUITE, moved)
+    infer = next(section for section in table.sections if section.phase == "infer")
+    row = next(row for row in infer.rows if (row.variant, row.mode) == ("original", "fp32"))
+    assert row.cells[0].value is None
+    assert row.cells[0].reason == "not merged: its rounds come from the machines 3f2a91c0 and other"
+
+
+def test_a_speed_up_is_refused_between_machines() -> None:
+    other = builders.MACHINE | {"id": "other"}
+    moved = [
+        msgspec.structs.replace(r, machine=other) if (r.job.mode, r.job.phase) == ("fp32", "infer") else r
+        for r in builders.records()
+    ]
+    table = tabulate(builders.SUITE, moved)
+    infer = next(section for section in table.sections if section.phase == "infer")
+    row = next(row for row in infer.rows if (row.variant, row.mode) == ("original", "fast"))
+    speedup = row.cells[0].speedup
+    assert speedup is not None and speedup.interval is None
+    assert speedup.reason == "not compared with fp32: machine 3f2a91c0 instead of other"

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from jobs import own_network, tiny
@@ -13,18 +14,20 @@ from torch import Tensor, nn
 from bench.errors import Failed
 from bench.worker import subject as module
 from bench.worker.subject import (
+    CONVOLUTIONS,
     INPUTS,
     as_float,
     as_list,
     build,
     evaluating,
+    loosened,
     make_inputs,
     prepare,
     prepare_static,
     size_of,
     strict_fp32,
     unsettle_norms,
-    watch_convolutions,
+    watch,
 )
 
 
@@ -156,7 +159,7 @@ def test_every_convolution_is_watched_once_and_let_go() -> None:
     subject = prepare(tiny("infer"))
     convolutions = {name for name, part in subject.model.named_modules() if isinstance(part, nn.Conv2d)}
     seen: list[str] = []
-    assert watch_convolutions(subject, lambda name, *_: seen.append(name)) == len(convolutions)
+    assert watch(subject, CONVOLUTIONS, lambda name, *_: seen.append(name)) == len(convolutions)
     assert sorted(seen) == sorted(convolutions)
     subject.forward(subject.inputs[0])
     assert len(seen) == len(convolutions)
@@ -165,6 +168,26 @@ def test_every_convolution_is_watched_once_and_let_go() -> None:
 def test_watching_while_training_moves_no_statistics() -> None:
     subject = prepare(tiny("train"))
     before = {name: buffer.clone() for name, buffer in subject.model.named_buffers()}
-    watch_convolutions(subject, lambda *_: None)
+    watch(subject, CONVOLUTIONS, lambda *_: None)
     assert all(torch.equal(before[name], buffer) for name, buffer in subject.model.named_buffers())
     assert subject.model.training
+
+
+def test_a_network_that_loosens_fp32_or_takes_threads_is_found_out(
+    switches: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tiny("infer", threads=torch.get_num_threads())
+    prepare(job)
+    assert loosened(job) == ""
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    assert loosened(job) == "cudnn.conv.fp32_precision is tf32"
+    strict_fp32()
+    assert loosened(msgspec.structs.replace(job, threads=job.threads + 1)).startswith("threads are ")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    assert loosened(job) == "the environment sets NVIDIA_TF32_OVERRIDE"
+
+
+@pytest.mark.parametrize("batch", [1, 8, 16, 32, 64])
+def test_no_two_inputs_are_equal_whatever_the_batch(batch: int) -> None:
+    images = list(make_inputs(tiny("infer", infer={"batch": batch}), INPUTS + 2))
+    assert all(not torch.equal(a, b) for i, a in enumerate(images) for b in images[:i])

@@ -1,5 +1,6 @@
 """The training and evaluation loops."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.errors import Failed
 from bench.worker import train
+from bench.worker.modes import amp
 from bench.worker.subject import Subject, load_dataset, prepare
 
 
@@ -119,3 +121,38 @@ def test_evaluation_stops_after_the_images_asked_for() -> None:
     subject = prepare(tiny("infer"))
     with torch.inference_mode():
         assert len(list(train.evaluate(subject, lambda *_: None, most=3))) == 2
+
+
+def test_warm_up_goes_on_until_the_loss_scaler_leaves_no_step_out() -> None:
+    subject = replace(subject_for(), scale_loss=True)
+    scales = iter([2.0**15, 2.0**14, 2.0**14, 2.0**14])
+    taken: list[int] = []
+
+    def step(_: train.Batch) -> train.Step:
+        taken.append(1)
+        scale = next(scales)
+        return train.Step(0, 0, 0, 0, torch.tensor(1.0), lambda: scale)
+
+    train.settle(subject, step, iter([{}] * 9))
+    assert len(taken) == 3  # two were left out, the third was not
+
+
+def test_gradients_that_always_overflow_are_a_failure() -> None:
+    subject = replace(subject_for(), scale_loss=True)
+    scale = [2.0**16]
+
+    def step(_: train.Batch) -> train.Step:
+        scale[0] /= 2
+        now = scale[0]
+        return train.Step(0, 0, 0, 0, torch.tensor(1.0), lambda: now)
+
+    with pytest.raises(Failed, match="the gradients still overflow"):
+        train.settle(subject, step, iter([{}] * 99))
+
+
+def test_float16_training_settles_on_the_real_thing() -> None:
+    subject, step = train.start(amp.apply(prepare(tiny("train")), "float16"))
+    source = train.batches(subject, load_dataset(subject.job, "train"))
+    train.settle(subject, step, source)
+    first, second = step(next(source)), step(next(source))
+    assert second.scale() >= first.scale()

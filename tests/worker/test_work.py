@@ -57,7 +57,8 @@ def test_the_infer_phase_measures() -> None:
     units = {name: found[name].quantity.unit for name in ("latency", "throughput", "eval_time", "peak_memory")}
     assert units == {"latency": "s", "throughput": "image/s", "eval_time": "s", "peak_memory": "byte"}
     assert all((found[name].value or 0) > 0 for name in ("latency", "throughput", "eval_time"))
-    assert found["peak_memory"].value is not None  # in a process that has freed much, a tiny network needs no more
+    memory = found["peak_memory"]  # in a process that has freed much before, a tiny network needs no more
+    assert (memory.value or 0) > 0 or memory.reason.startswith("smaller than what the worker had freed")
     assert len(found["latency"].samples) >= 6
     assert found["latency.p99"].reason.startswith("n/a (")
     assert found["device_latency"].reason == "the host is the device: latency says it"
@@ -70,7 +71,7 @@ def test_the_train_phase_measures() -> None:
     assert {name: found[name].quantity.unit for name in ("train_step", "train_epoch", "data_wait")} == dict.fromkeys(
         ("train_step", "train_epoch", "data_wait"), "s"
     )
-    assert found["peak_memory"].value is not None
+    assert found["peak_memory"].value is not None or found["peak_memory"].reason
     assert sum(found["train_step"].details["shares"].values()) == pytest.approx(1)
 
 
@@ -128,7 +129,7 @@ def test_a_builder_that_returns_no_module(tmp_path: Path) -> None:
 
 def test_a_state_dict_is_loaded(tmp_path: Path) -> None:
     own = own_network(tmp_path, CONVOLUTION)
-    weights = {"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.ones(4)}
+    weights = {"conv.weight": torch.ones(4, 3, 3, 3), "conv.bias": torch.ones(4)}
     torch.save(weights, tmp_path / "w.pt")
     assert work(tiny("infer", "infer", weights=str(tmp_path / "w.pt"), **own)).status == "ok"
     torch.save({"other": torch.ones(1)}, tmp_path / "w.pt")

@@ -9,6 +9,9 @@ from torch import Tensor
 # Distinct samples that are made once and repeated, so that serving a batch costs a copy and not a generator.
 POOL = 32
 
+# Each turn through the pool inverts other bits, so that POOL x TURNS images differ.
+TURNS = 255
+
 # An MPII crop's head is a tenth of it (data conventions: head size 25.6 px in a 256 px crop).
 HEAD_SHARE = 0.1
 
@@ -33,11 +36,13 @@ class RandomPeople:
 
     def batch(self, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """image uint8 N 3 H W, joints N K 2, labelled and visible N K, head_size N, all on `device`."""
-        rows = torch.tensor([i % POOL for i in indices])
+        index = torch.tensor(list(indices))
+        rows, turn = index % POOL, (index // POOL % TURNS).to(torch.uint8)
         joints = self.joints[rows]
         everywhere = torch.ones(joints.shape[:2], dtype=torch.bool)
         head = torch.full((len(rows),), HEAD_SHARE * self.images.shape[-1])
-        batch = {"image": self.images[rows], "joints": joints, "labelled": everywhere, "visible": everywhere}
+        image = self.images[rows] ^ turn[:, None, None, None]
+        batch = {"image": image, "joints": joints, "labelled": everywhere, "visible": everywhere}
         return {name: tensor.to(device) for name, tensor in (batch | {"head_size": head}).items()}
 
 

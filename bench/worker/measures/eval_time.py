@@ -19,14 +19,17 @@ def measure(subject: Subject) -> Iterator[Value]:
     images = int(subject.job.data.get("val") or 1)
     batch = int(subject.job.infer.get("batch", 1))
     most = subject.job.protocol.eval_images
+    pressure = subject.clock.pressure()
     seconds = list(train.evaluate(subject, discard, most))
+    flags = [*subject.warm_flags, *subject.clock.flags_since(pressure)]
     seen = min(images, most, len(seconds) * batch)
     if seen >= images:
-        yield Value(quantity=EVAL_TIME, value=math.fsum(seconds), samples=seconds, how=f"all {images} images")
+        how = f"all {images} images"
+        yield Value(quantity=EVAL_TIME, value=math.fsum(seconds), samples=seconds, flags=flags, how=how)
         return
     value = math.fsum(seconds) / seen * images
     how = f"estimated from {seen} of {images} images"
-    yield Value(quantity=EVAL_TIME, value=value, samples=seconds, flags=["estimated"], how=how)
+    yield Value(quantity=EVAL_TIME, value=value, samples=seconds, flags=["estimated", *flags], how=how)
 
 
 def discard(decoded: Tensor, batch: dict[str, Tensor]) -> None:

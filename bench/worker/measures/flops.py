@@ -4,6 +4,7 @@ Both counters see convolutions, transposed convolutions and matrix products with
 and upsampling, in units of its own, which are listed per operator and left out of the comparison.
 """
 
+import re
 import signal
 import warnings
 from collections import Counter
@@ -32,7 +33,9 @@ FVCORE = Quantity(
 COMPARED = ("conv", "linear", "matmul", "bmm", "addmm", "einsum")
 
 # A product of matrices under one of these names has no formula and would be missing from the count unseen.
-MATRIX_PRODUCTS = ("attention", "matmul", "linear", "conv", "mm", "mv", "dot", "einsum", "gru", "lstm", "rnn")
+MATRIX_PRODUCT = re.compile(
+    r"attention|matmul|linear|conv(?!ert)|einsum|gru|lstm|rnn|(?:^|[^a-z]|add|b)mm(?![a-z])|mv(?![a-z])|dot(?![a-z])"
+)
 
 
 class Unformulated(TorchDispatchMode):
@@ -81,11 +84,11 @@ def measure(subject: Subject) -> Iterator[Value]:
 def is_product(operator: str) -> bool:
     """Whether an operator multiplies matrices, by its name; (bi)linear upsampling does not.
 
-    >>> is_product("aten.addmv"), is_product("aten.upsample_bilinear2d")
-    (True, False)
+    >>> [is_product(f"aten.{name}") for name in ("addmv", "baddbmm", "upsample_bilinear2d", "lgamma")]
+    [True, True, False, False]
     """
     name = operator.rpartition(".")[2]
-    return "upsample" not in name and any(part in name for part in MATRIX_PRODUCTS)
+    return "upsample" not in name and bool(MATRIX_PRODUCT.search(name))
 
 
 def count(subject: Subject) -> tuple[int, Unformulated]:

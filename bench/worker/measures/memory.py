@@ -11,7 +11,7 @@ import torch
 from bench.errors import Unavailable
 from bench.record import Quantity, Value
 from bench.worker import train
-from bench.worker.subject import Subject, load_dataset
+from bench.worker.subject import Subject, load_dataset, storages
 
 PHASE = ("infer", "train")
 
@@ -55,9 +55,18 @@ def cpu_peak(subject: Subject, once: Callable[[], object]) -> Value:
         peak = status("VmHWM")
     except (OSError, KeyError) as error:
         return Value(quantity=PEAK, reason=f"this system does not let a process reset its peak ({error})")
-    details = {"baseline": subject.baseline, "before": before, "peak": peak}
+    details = {"baseline": subject.baseline, "before": before, "peak": peak, "idle_inputs": idle_inputs(subject)}
+    held = peak - subject.baseline - idle_inputs(subject)
+    if held <= 0:
+        reason = "smaller than what the worker had freed before: too small a network to be seen this way"
+        return Value(quantity=PEAK, reason=reason, details=details)
     how = "resident memory above the worker before the network was built"
-    return Value(quantity=PEAK, value=max(0, peak - subject.baseline), how=how, details=details)
+    return Value(quantity=PEAK, value=held, how=how, details=details)
+
+
+def idle_inputs(subject: Subject) -> int:
+    """Bytes of the input batches that wait for their turn: bench holds them, a caller would not."""
+    return sum(image.nbytes for image in subject.inputs[1:])
 
 
 def settle() -> None:
@@ -88,12 +97,14 @@ def cuda_ledger(subject: Subject, once: Callable[[], object]) -> Iterator[Value]
     for _ in range(subject.job.protocol.memory_calls):
         once()
     torch.cuda.synchronize(device)
-    allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    idle = idle_inputs(subject)
+    allocated, reserved = torch.cuda.max_memory_allocated(device) - idle, torch.cuda.max_memory_reserved(device)
     free, total = torch.cuda.mem_get_info(device)
-    weights = sum(t.untyped_storage().nbytes() for t in subject.model.parameters())
-    ledger = {"cold_peak": cold, "weights": weights, "fragmentation": 1 - allocated / reserved if reserved else 0.0}
+    weights = sum(size for _, size in storages(subject.model.parameters()).values())
+    ledger: dict[str, float] = {"cold_peak": cold, "weights": weights, "idle_inputs": idle}
+    ledger["fragmentation"] = 1 - (allocated + idle) / reserved if reserved else 0.0
     yield Value(quantity=PEAK, value=allocated, how="torch's allocator, after warm-up", details=ledger)
     yield Value(quantity=RESERVED, value=reserved, how="torch's allocator")
     used = total - free - subject.baseline
-    how = "device memory in use above its use before the network was built"
+    how = "device memory in use above its use before the network was built; the CUDA context is not in it"
     yield Value(quantity=OUTSIDE, value=used, how=how, details={"non_torch": used - reserved, "pid": os.getpid()})

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bench.errors import Failed
 from bench.record import Quantity, Value
-from bench.worker.subject import Subject
+from bench.worker.subject import Subject, storages
 
 PHASE = "static"
 
@@ -42,16 +42,6 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield Value(quantity=TRAINABLE, value=elements(p for p in parameters if p.requires_grad))
     yield Value(quantity=BUFFERS, value=elements(buffers))
     yield Value(quantity=BYTES, value=sum(size for _, size in storages([*parameters, *buffers]).values()))
-
-
-def storages(tensors: Iterable[Tensor]) -> dict[int, tuple[int, int]]:
-    """Storage -> (elements, bytes), each storage once however many tensors view it."""
-    found: dict[int, tuple[int, int]] = {}
-    for tensor in tensors:
-        key = tensor.untyped_storage()._cdata
-        held = tensor.untyped_storage().nbytes()
-        found[key] = (held // tensor.element_size(), held)
-    return found
 
 
 def elements(tensors: Iterable[Tensor]) -> int:

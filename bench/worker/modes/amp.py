@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import Unavailable
-from bench.worker.subject import Subject, watch_convolutions
+from bench.worker.subject import PRODUCTS, Subject, watch
 
 ORDER = 30
 PHASES = ("infer", "train")
@@ -21,16 +21,18 @@ FIRST_CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}
 
 
 def probe() -> str | None:
-    """Why autocast cannot run at all here."""
-    return None if torch.amp.is_autocast_available("cpu") else "unavailable: this torch was built without autocast"
+    """Every torch has autocast; whether a device knows the type is for `apply` to say, which sees both."""
+    return None
 
 
 def apply(subject: Subject, option: Literal["bfloat16", "float16"]) -> Subject:
     """Wrap each call in autocast. The context is entered inside the call, since one around a loop caches the casts.
 
     Raises:
-        Unavailable: the device's compute capability is too low for the type.
+        Unavailable: the device has no autocast, or its compute capability is too low for the type.
     """
+    if not torch.amp.is_autocast_available(subject.device.type):
+        raise Unavailable(f"no autocast on {subject.device.type}")
     if subject.device.type == "cuda":
         capability = torch.cuda.get_device_capability(subject.device)
         if capability < FIRST_CAPABILITY[option]:
@@ -49,14 +51,14 @@ def apply(subject: Subject, option: Literal["bfloat16", "float16"]) -> Subject:
 
 
 def prove(subject: Subject) -> str | None:
-    """Every convolution must have put out the reduced type."""
+    """Every convolution and linear layer must have put out the reduced type."""
     wanted = getattr(torch, str(subject.job.modes["amp"]))
     types: Counter[torch.dtype] = Counter()
 
     def look(_: str, __: nn.Module, ___: Tensor, out: Tensor) -> None:
         types[out.dtype] += 1
 
-    total = watch_convolutions(subject, look)
+    total = watch(subject, PRODUCTS, look)
     if types[wanted] == total > 0:
         return None
-    return f"mode not applied ({types[wanted]} of {total} convolutions in {str(wanted).removeprefix('torch.')})"
+    return f"mode not applied ({types[wanted]} of {total} layers in {str(wanted).removeprefix('torch.')})"

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.worker.subject import Subject, watch_convolutions
+from bench.worker.subject import CONVOLUTIONS, Subject, watch
 
 ORDER = 20
 PHASES = ("infer", "train")
@@ -38,7 +38,7 @@ def prove(subject: Subject) -> str | None:
         if not (_is_channels_last(image) and isinstance(weight, Tensor) and _is_channels_last(weight)):
             wrong.append(name)
 
-    total = watch_convolutions(subject, look)
+    total = watch(subject, CONVOLUTIONS, look)
     if total == 0:
         return "mode not applied (the network has no convolutions)"
     if wrong:

@@ -1,5 +1,6 @@
 """Training steps and epochs, on a clock that moves only when it is told to."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ class Trainer:
     device: FakeDevice
     loss: float = 1.0
     steps: int = 0
+    skips: float = math.inf
 
     def step(self, _: Any) -> Step:
         self.steps += 1
@@ -33,7 +35,8 @@ class Trainer:
         for seconds in (FORWARD, BACKWARD, OPTIMIZER):
             self.device.sleep(seconds)
             marks.append(self.device.mark())
-        return Step(*marks, loss=torch.tensor(self.loss))
+        scale = 1.0 if self.steps < self.skips else 0.5
+        return Step(*marks, loss=torch.tensor(self.loss), scale=lambda: scale)
 
 
 def subject_for(images: int, loss: float = 1.0, **protocol: Any) -> tuple[Subject, Trainer]:
@@ -103,6 +106,26 @@ def test_a_loss_that_is_not_finite_is_a_failure(loss: float) -> None:
     subject, _ = subject_for(images=8, loss=loss)
     with pytest.raises(Failed, match="the loss is not finite after 2 steps"):
         list(train_time.measure(subject))
+
+
+def test_a_step_that_the_loss_scaler_left_out_is_a_failure() -> None:
+    subject, trainer = subject_for(images=2000, train_steps=10)
+    trainer.skips = 4
+    with pytest.raises(Failed, match="float16: step 4 was left out, since its gradients overflowed"):
+        list(train_time.measure(subject))
+
+
+def test_an_epoch_is_a_sum_so_that_a_slow_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, trainer = subject_for(images=2000, train_steps=10)
+    plain = trainer.step
+
+    def sometimes_slow(batch: Any) -> Step:
+        trainer.device.sleep(1.0 if trainer.steps == 5 else 0.0)
+        return plain(batch)
+
+    found = by_name(train_time.measure(replace(subject, step=sometimes_slow)))
+    assert found["train_step"].value == pytest.approx(0.1)
+    assert found["train_epoch"].value == pytest.approx(1000 * 0.2)
 
 
 def test_without_a_step_there_is_nothing_to_time() -> None:

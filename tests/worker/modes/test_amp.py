@@ -36,7 +36,7 @@ def test_plain_float32_is_not_taken_for_it() -> None:
     reason = amp.prove(prepare(tiny("infer", modes={"amp": "bfloat16"})))
     assert reason
     assert reason.startswith("mode not applied (0 of ")
-    assert reason.endswith(" convolutions in bfloat16)")
+    assert reason.endswith(" layers in bfloat16)")
 
 
 def test_the_other_reduced_type_is_not_taken_for_it() -> None:
@@ -60,6 +60,14 @@ def test_a_device_that_is_too_old_is_a_reason(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_torch_without_autocast_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert amp.probe() is None
     monkeypatch.setattr(torch.amp, "is_autocast_available", lambda _: False)
-    assert amp.probe() == "unavailable: this torch was built without autocast"
+    with pytest.raises(Unavailable, match="no autocast on cpu"):
+        amp.apply(prepare(tiny("infer")), "bfloat16")
+
+
+def test_linear_layers_are_proved_too() -> None:
+    subject = prepare(tiny("infer", modes={"amp": "bfloat16"}))
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 4))
+    changed = amp.apply(replace(subject, model=model, call=model), "bfloat16")
+    assert amp.prove(changed) is None
+    assert amp.prove(replace(changed, call=model)) == "mode not applied (0 of 1 layers in bfloat16)"

@@ -1,0 +1,109 @@
+"""A worker without torch: answers at once, or does what the option `do` of its job says, so that runs are quick."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from bench.record import Job, Quantity, Record, Value, decode_job, digest, encode, fingerprints
+from bench.worker.__main__ import die_with_parent
+
+QUANTITIES = {
+    "static": Quantity(name="params", unit="1", better="lower", title="parameters", exact=True),
+    "infer": Quantity(name="latency", unit="s", better="lower", title="latency"),
+    "train": Quantity(name="train_step", unit="s", better="lower", title="training step"),
+}
+
+
+def answer(job: Job, status: str = "ok", reason: str = "") -> Record:
+    """A record that looks like one; the network's fingerprint changes with the variable NETWORK."""
+    environment = {"network": digest([job.arch, job.options, os.environ.get("NETWORK", "")]), "pid": os.getpid()}
+    values = []
+    if status == "ok" and job.phase in QUANTITIES:
+        number = 7 if job.phase == "static" else 0.02 + 0.001 * job.round
+        values = [Value(quantity=QUANTITIES[job.phase], value=number, samples=[number] * 3)]
+    return Record(
+        job=job,
+        id=job.id,
+        status=status,
+        reason=reason,
+        values=values,
+        fingerprints=fingerprints(job),
+        environment=environment,
+    )
+
+
+def mismatch(job: Job) -> Record:
+    record = answer(job)
+    flagged = Value(quantity=record.values[0].quantity, value=1.0, flags=["mismatch"])
+    return Record(job=job, id=job.id, status="ok", values=[flagged], fingerprints=record.fingerprints)
+
+
+def wait(job: Job) -> Record:
+    """Say that the job has begun, then wait for the word of the test."""
+    stage = Path(os.environ["STAGE"])
+    (stage / f"{job.id}.started").write_text(str(os.getpid()))
+    while not (stage / "go").exists():
+        time.sleep(0.01)
+    return answer(job)
+
+
+def hang(job: Job) -> Record:
+    time.sleep(60)
+    return answer(job)
+
+
+def be_killed(job: Job) -> Record:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return answer(job)
+
+
+def say_nothing(job: Job) -> Record:
+    sys.exit(0)
+
+
+def fail_once(job: Job) -> Record:
+    """Fails until the file `mended` is there."""
+    mended = (Path(os.environ["STAGE"]) / "mended").exists()
+    return answer(job) if mended else answer(job, "failed", "ValueError: not yet")
+
+
+ACTS: dict[str, Callable[[Job], Record]] = {
+    "": answer,
+    "wait": wait,
+    "hang": hang,
+    "be killed": be_killed,
+    "say nothing": say_nothing,
+    "fail": lambda job: answer(job, "failed", "ValueError: the middle layer is missing"),
+    "fail once": fail_once,
+    "be absent": lambda job: answer(job, "skipped", "energy: no meter here"),
+    "be wrong": mismatch,
+}
+
+
+def done(job: Job) -> Record:
+    """Checks go well, unless they are what is scripted."""
+    do = str(job.options.get("do", ""))
+    if job.phase != "check":
+        return ACTS[do](job)
+    return answer(job, "failed", "do = 'not fit': as asked") if do == "not fit" else answer(job)
+
+
+def main() -> None:
+    die_with_parent()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pipe", type=int, required=True)
+    pipe = parser.parse_args().pipe
+    out: BinaryIO
+    with open(pipe, "wb", closefd=False) as out:
+        for line in sys.stdin.buffer:
+            out.write(encode(done(decode_job(line))) + b"\n")
+            out.flush()
+
+
+if __name__ == "__main__":
+    main()
