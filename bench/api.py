@@ -10,7 +10,7 @@ import msgspec
 
 from bench import host, plugins, stats, store
 from bench.engines import local
-from bench.errors import Exit, NotComparable, UsageError
+from bench.errors import Exit, NotComparable, UsageError, nearest
 from bench.plan import expected_seconds, plan
 from bench.record import Header, Job, Protocol, Record, Value, fingerprints
 from bench.suite import ModeConfig, Suite, Variant, load_suite, profile_names
@@ -302,8 +302,10 @@ def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
     import tempfile
 
     shape = tuple(getattr(input, "shape", input))
-    if len(shape) != 4:
+    if len(shape) != 4 or min(shape) < 1:
         raise UsageError(f"input of shape {shape}: give an image batch, (B, C, H, W)")
+    if rounds < 1:
+        raise UsageError(f"rounds = {rounds}: must be at least 1")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         suite = Suite(
             name="measure",
@@ -314,7 +316,7 @@ def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
             variants=(_one_variant(model, shape, dict(options or {}), Path(folder)),),
             modes={"fp32": ModeConfig({})} | {name: ModeConfig(dict(keys)) for name, keys in (modes or {}).items()},
             rounds=rounds,
-            protocol=msgspec.convert(protocol, Protocol),
+            protocol=_protocol(protocol),
         )
         _check_names(suite)
         chosen = device or ("cuda" if host.has_cuda()[0] else "cpu")
@@ -334,6 +336,17 @@ def _one_variant(model: Any, shape: Sequence[int], options: dict[str, Any], fold
         sys.modules["torch"].save(model, weights)
     name = model if isinstance(model, str) else type(model).__name__
     return Variant(name, arch, options, data, {"batch": batch}, {}, weights)
+
+
+def _protocol(given: dict[str, Any]) -> Protocol:
+    known = Protocol.__struct_fields__
+    for name in given:
+        if name not in known:
+            raise UsageError(f"unknown option '{name}'; {nearest(name, known)}")
+    try:
+        return msgspec.convert(given, Protocol)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"protocol: {error}") from None
 
 
 def _check_names(suite: Suite) -> None:

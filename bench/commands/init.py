@@ -50,7 +50,7 @@ warmup_limit = 5
 @click.command()
 @click.argument("name")
 @click.option("--arch", required=True, metavar="NAME", help="A name in archs/, or package.module:function.")
-@click.option("--size", type=click.IntRange(min=1), default=256, show_default=True, help="Height and width of the images.")
+@click.option("--size", type=click.IntRange(min=1), default=256, show_default=True, help="Side of the images.")
 @click.option("--folder", default="suites", type=Path, show_default=True, help="Where the suite is written.")
 def init(name: str, arch: str, size: int, folder: Path) -> int:
     """Write the suite NAME for your own network, to be edited and run."""

@@ -33,7 +33,7 @@ def test_real_networks_are_built(project: Project) -> None:
     lines = done.out.splitlines()
     assert [line.partition(": size 18x18 is not divisible by 8")[0] for line in lines] == [
         "suites/tiny.toml:16: variant 'a'",
-        "suites/tiny.toml:21: variant 'b'",
+        "suites/tiny.toml:22: variant 'b'",
     ]
     assert done.err.splitlines() == ["tiny: 2 problem(s)", "smoke: ok"]
     assert (done.code, project.runs) == (2, [])

@@ -24,7 +24,7 @@ def test_what_it_writes_runs(project: Project, bench: Typed) -> None:
     assert done.err == "wrote suites/mine.toml; edit its variants, then: bench run suites/mine.toml\n"
     dry = bench("run", "mine", "--dry-run")
     assert dry.code == 0, dry.err
-    assert "plan: 14 jobs" in dry.err
+    assert "plan: 20 jobs" in dry.err
     assert bench("check", "mine").code == 0
 
 

@@ -104,9 +104,7 @@ def test_whoever_reads_only_the_head_is_not_shouted_at(measured: tuple[Project, 
         assert running.returncode == 0
 
 
-def test_the_page_does_not_depend_on_where_it_is_asked_for(
-    measured: tuple[Project, Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_does_not_depend_on_where_it_is_asked_for(measured: tuple[Project, Done], tmp_path: Path) -> None:
     project, run = measured
     elsewhere = Project(tmp_path)
     assert elsewhere.bench("report", str(project.runs[0])).out == run.out

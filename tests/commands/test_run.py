@@ -140,9 +140,8 @@ def test_the_figure_on_the_line_has_an_interval_from_the_second_round(scripted: 
     assert re.search(r"\[3/3\] a/fp32/infer round 3  latency 21.0 ± 2.5 ms  ", said)
 
 
-def test_a_suite_that_measures_nothing_here_says_so(project: Project, bench: Typed) -> None:
-    project.suite(SCRIPTED.replace('"params", "infer"', '"infer"').replace("rounds   = 1", "rounds = 1"))
-    assert bench("run", "tiny", "--dry-run").code == 0
+def test_a_selection_that_leaves_nothing_to_measure_says_so(project: Project, bench: Typed) -> None:
+    """Training is measured in the suite's training mode alone, here fp32."""
     text = SCRIPTED.replace('"params", "infer"', '"infer", "train_time"')
     project.suite(
         text.replace("[modes.fp32]", '[train]\nrecipe = "adam_hourglass"\nbatch = 2\n[modes.fp32]\n[modes.x]')

@@ -200,4 +200,3 @@ def test_a_measure_and_a_mode_that_are_not_available(project: Project, extended:
     found = {record.job.mode: record for record in store.read(project.runs[0]).records}
     assert found["fp32"].status == "skipped" and any(v.quantity.name == "latency" for v in found["fp32"].values)
     assert (found["absent"].status, found["absent"].values) == ("skipped", [])
-    assert project.bench("run", "tiny", "--measure", "infer", program=extended).code == 0
