@@ -55,11 +55,14 @@ def new_name(machine_id: str, folder: Path) -> str:
 
 def check_writable(folder: Path) -> None:
     """Raise StoreError where a run could not be written, before any work is done."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
+        for path in made:  # what turns out to be wrong later should leave nothing behind
+            path.rmdir()
     except OSError as error:
         raise StoreError(f"{folder}: cannot write results here ({error.strerror}); use --results DIR") from None
 
@@ -67,6 +70,7 @@ def check_writable(folder: Path) -> None:
 @contextmanager
 def new_run(folder: Path, header: Header) -> Iterator[Run]:
     """A new run's file with its header; `folder` is results/<suite>."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{header.run}{SUFFIX}"
     with _opened(path, os.O_CREAT | os.O_EXCL) as run:
         _write(run, encode(header))

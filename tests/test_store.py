@@ -160,7 +160,7 @@ def test_where_nothing_can_be_written_we_say_so_before_any_work(tmp_path: Path) 
 
 def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
     store.check_writable(tmp_path / "results" / "study")
-    assert list((tmp_path / "results" / "study").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_an_error_that_says_what_to_do() -> None:

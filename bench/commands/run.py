@@ -166,17 +166,16 @@ def finish(path: Path, jobs: list[Job], *, stopped: bool, format_: str) -> int:
 
 def say_plan(suite: Suite, jobs: list[Job], earlier: dict[str, float]) -> None:
     """How many cells and jobs there are, and how long they may take."""
-    phases: dict[str, set[str]] = {}
-    for job in jobs:
-        phases.setdefault(job.phase, set()).add(job.cell)
-    parts = [
-        f"{len(cells)} {phase} x {len({job.round for job in jobs if job.phase == phase})} rounds"
-        for phase, cells in phases.items()
-    ]
+    parts = []
+    for phase in dict.fromkeys(job.phase for job in jobs):
+        cells = {job.cell for job in jobs if job.phase == phase}
+        rounds = len({job.round for job in jobs if job.phase == phase})
+        parts.append(f"{len(cells)} {phase}" + (f" in {rounds} rounds" if rounds > 1 else ""))
     known = sum(job.id in earlier or job.cell in earlier for job in jobs)
     basis = "from earlier runs here" if known == len(jobs) else "by the profile's limits"
     minutes = sum(expected_seconds(jobs, earlier)) / 60
-    talk(f"plan: {len(jobs)} jobs ({', '.join(parts)}), seed {suite.seed}, about {minutes:.0f} min {basis}")
+    length = f"about {minutes:.0f} min" if minutes >= 1 else "under a minute"
+    talk(f"plan: {len(jobs)} jobs ({', '.join(parts)}), seed {suite.seed}, {length} {basis}")
 
 
 def print_plan(jobs: list[Job]) -> None:

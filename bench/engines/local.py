@@ -145,7 +145,8 @@ def environment(job: Job) -> dict[str, str]:
     home = str(Path(__file__).resolve().parent.parent.parent)
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = dict.fromkeys(THREAD_VARIABLES, str(job.threads))
-    return os.environ | threads | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    ours = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "BENCH_PARENT": str(os.getpid())}
+    return os.environ | threads | ours
 
 
 def _decoded(job: Job, line: bytes) -> Record:

@@ -15,7 +15,7 @@ import msgspec
 from bench import plugins
 from bench.errors import nearest
 from bench.record import Protocol
-from bench.suite import condition
+from bench.suite import condition, sweep
 from bench.suite.positions import Place, Problem
 from bench.suite.schema import Data, InferPart, TrainPart
 from bench.suite.sweep import Point, expand, placeholders
@@ -76,10 +76,20 @@ def _networks(raw: Json) -> list[tuple[int, Json, list[Point]]]:
     found = []
     for i, variant in _tables(raw.get("variants")):
         axes = _table(variant.get("sweep"))
-        if isinstance(variant.get("name"), str) and all(isinstance(values, list) for values in axes.values()):
+        if (
+            isinstance(variant.get("name"), str)
+            and sweep.size(axes) <= sweep.MOST
+            and all(isinstance(values, list) for values in axes.values())
+        ):
             options = _table(variant.get("options"))
             found.append((i, variant, expand({"name": variant["name"], "options": options, "sweep": axes})))
     return found
+
+
+def _sweeps(raw: Json, _: Path) -> Iterator[Problem]:
+    for i, variant in _tables(raw.get("variants")):
+        if (count := sweep.size(_table(variant.get("sweep")))) > sweep.MOST:
+            yield Problem(("variants", i, "sweep"), f"the sweep has {count:,} networks", f"at most {sweep.MOST:,}")
 
 
 def _names(raw: Json) -> list[str]:
@@ -370,6 +380,7 @@ CHECKS: tuple[Check, ...] = (
     _options,
     _data_options,
     _mode_plugins,
+    _sweeps,
     _variant_names,
     _baseline,
     _training_mode,

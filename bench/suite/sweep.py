@@ -2,7 +2,11 @@
 
 import re
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple
+
+MOST = 10_000
+"""Networks of a sweep above which it is refused before it is written out."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -24,6 +28,11 @@ def expand(variant: dict[str, Any]) -> list[Point]:
     points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     options = variant.get("options", {})
     return [Point(_fill(variant["name"], point), {**options, **point}) for point in points]
+
+
+def size(axes: dict[str, Any]) -> int:
+    """How many networks the axes of a sweep stand for, without writing them out."""
+    return prod(len(values) for values in axes.values() if isinstance(values, list))
 
 
 def placeholders(name: str) -> list[str]:

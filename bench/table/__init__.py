@@ -32,7 +32,13 @@ def tabulate(suite: Json, records: Sequence[Record]) -> Table:
         title=suite.get("title") or about.name,
         lead=tuple(_lead(suite, about, kept)),
         sections=tuple(sections),
-        notes=(*_signs(about, sections), *_unmeasured(about, sections), *_modes(suite), *_machines(kept)),
+        notes=(
+            *_signs(about, sections),
+            *_incomplete(kept),
+            *_unmeasured(about, sections),
+            *_modes(suite),
+            *_machines(kept),
+        ),
         baseline=about.baseline if about.baseline in about.variants else "",
         reference=about.reference,
     )
@@ -164,6 +170,16 @@ def _modes(suite: Json) -> Iterable[str]:
     for name, mode in (suite.get("modes") or {}).items():
         if plugins := mode.get("plugins"):
             yield f"Mode {name}: {', '.join(f'{plugin} {_fact(option)}' for plugin, option in plugins.items())}"
+
+
+def _incomplete(records: Sequence[Record]) -> Iterable[str]:
+    """Jobs that gave figures and failed at others, whose columns may not exist for want of a single value."""
+    cells: dict[str, list[str]] = {}
+    for record in records:
+        if record.status != "ok" and record.values:
+            cells.setdefault(f"{record.status}: {record.reason}", []).append(record.job.cell)
+    for reason, named in cells.items():
+        yield f"Not all was measured of {', '.join(dict.fromkeys(named))}: {reason}"
 
 
 def _unmeasured(about: Study, sections: Sequence[Section]) -> Iterable[str]:

@@ -21,6 +21,9 @@ def die_with_parent() -> None:
     """Have the kernel kill this process when its parent dies (Linux): an orphan would disturb the next run."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = os.environ.get("BENCH_PARENT", "")
+    if parent and int(parent) != os.getppid():
+        sys.exit("bench.worker: the parent is gone already")
 
 
 def main() -> None:
