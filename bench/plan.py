@@ -47,6 +47,13 @@ def static_jobs(suite: Suite, *, device: str = "cpu", threads: int = 1) -> list[
     return [_job(suite, cell, 0, common, by_phase) for cell in _cells(suite) if cell.phase == "static"]
 
 
+METRICS = {"pose": ("pckh",)}
+"""Task -> the metrics that score it where the suite names none."""
+
+FOR_ACCURACY = ("rounds", "samples", "seeds", "validations", "flip_test")
+"""Keys of [train] that training time does not depend on, besides `epochs`."""
+
+
 class _Cell(NamedTuple):
     variant: Variant
     mode: str
@@ -62,6 +69,7 @@ def _cells(suite: Suite) -> Iterator[_Cell]:
         mode = variant.train.get("mode", "")
         if mode in suite.modes:
             yield _Cell(variant, mode, "train", variant.train.get("rounds", suite.rounds))
+            yield _Cell(variant, mode, "accuracy", variant.train.get("seeds", 1))
 
 
 def measures_by_phase(measures: Sequence[str]) -> dict[str, list[str]]:
@@ -95,7 +103,9 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
     if cell.phase == "infer":
         tables["infer"] = {k: v for k, v in variant.infer.items() if k != "rounds"}
     if cell.phase == "train":
-        tables["train"] = {k: v for k, v in variant.train.items() if k != "rounds"}
+        tables["train"] = {k: v for k, v in variant.train.items() if k not in FOR_ACCURACY}
+    if cell.phase == "accuracy":
+        tables |= _of_accuracy(suite, variant, round_)
     return Job(
         variant=variant.name,
         phase=cell.phase,
@@ -108,9 +118,27 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
         weights_hash=_hash(variant.weights),
         modes=suite.modes[cell.mode].plugins if cell.mode else {},
         measures=by_phase[cell.phase],
-        **tables,
-        **common,
+        **common | tables,
     )
+
+
+def _of_accuracy(suite: Suite, variant: Variant, round_: int) -> Json:
+    """What a training to the end needs: its budget, its metrics, the modes that are checked on the weights.
+
+    Raises:
+        UsageError: nothing says how long to train, or how to score the task.
+    """
+    train = {k: v for k, v in variant.train.items() if k not in ("rounds", "seeds") and v is not False}
+    if "samples" in train:
+        train.pop("epochs", None)
+    elif "epochs" not in train:
+        raise UsageError(f"{suite.path}: accuracy needs train.samples or train.epochs; write samples = 13000")
+    metrics = suite.metrics or METRICS.get(suite.task, ())
+    if not metrics:
+        raise UsageError(f"{suite.path}: no metric for task '{suite.task}'; write metrics = [...], see: bench list metric")
+    checks = {name: mode.plugins for name, mode in suite.modes.items() if mode.plugins}
+    # Each round is a training from other weights on other images' order.
+    return {"train": train, "metrics": list(metrics), "checks": checks, "seed": suite.seed + round_}
 
 
 def _arch_file(suite: Suite, variant: Variant) -> str:
@@ -135,4 +163,6 @@ def _guess(job: Job) -> float:
         return STARTUP + 0.7 * timed
     if job.phase == "train":
         return STARTUP + 2 * protocol.train_seconds
+    if job.phase == "accuracy":
+        return job.timeout  # nothing here tells how fast it trains; the profile's limit is the most it can take
     return STARTUP

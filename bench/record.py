@@ -28,6 +28,7 @@ FLAGS: dict[str, str] = {
     "partial": "the mode covers only a part of the network",
     "mismatch": "the mode changes the answer beyond its tolerance: not ranked",
     "not_learnt": "the network does not beat a predictor that always answers the mean",
+    "unconverged": "the score still rose at the end of the training: a longer one would raise it further",
     "launch_bound": "the device waits for the host; a CUDA graph or a larger batch would help",
     "uncovered": "the host could not queue the whole call ahead, so that gaps of the device may be counted",
     "host_sync": "the network synchronises with the host, so that the device's time cannot be told apart",
@@ -134,6 +135,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         data, infer, train: the suite's tables of these names, merged for this variant; `train.recipe` is the
             whole recipe.
         measures: names of the measures to run in this phase.
+        metrics: names of the metrics that score the task (accuracy phase).
+        checks: mode -> its plugins: modes whose answers are compared on the trained weights (accuracy phase); not part
+            of the identity, since they do not change what is trained.
         device: `cpu`, `cuda` or `cuda:1`.
         threads: CPU threads of the worker.
         seed: of weights and inputs.
@@ -157,6 +161,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     infer: Json = {}
     train: Json = {}
     measures: list[str] = []
+    metrics: list[str] = []
+    checks: Json = {}
     protocol: Protocol = Protocol()
     device: str = "cpu"
     threads: int = 1
@@ -179,7 +185,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "/".join(part for part in (self.variant, self.mode, self.phase) if part)
 
 
-_NOT_IDENTITY = {"arch_file", "weights", "paths", "artefacts", "timeout"}
+_NOT_IDENTITY = {"arch_file", "weights", "paths", "artefacts", "timeout", "checks"}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="record", tag_field="type"):
@@ -194,6 +200,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
         started: UTC, ISO 8601; seconds: wall time of the whole job.
         log: the worker's log, beside the run, relative to it.
         artefacts: file name -> sha256.
+        origin: the run that this record was taken over from, without its raw samples; empty where it was measured.
     """
 
     job: Job
@@ -210,6 +217,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     attempt: int = 1
     log: str = ""
     artefacts: dict[str, str] = {}
+    origin: str = ""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="run", tag_field="type"):
@@ -286,10 +294,13 @@ def fingerprints(job: Job) -> dict[str, Json]:
         evaluation = {"data.val": job.data.get("val"), "protocol.eval_images": job.protocol.eval_images}
         called = common | timing | infer | options | {"threads": job.threads, "mode": job.modes}
         return {"infer": called, "eval": called | dataset | evaluation}
-    train = {f"train.{k}": v for k, v in job.train.items() if k not in ("epochs", "mode", "recipe")}
-    steps = {f"protocol.{k}": v for k, v in protocol.items() if k.startswith(("train_", "memory_"))}
     written = job.train.get("recipe", {})
     recipe = {f"train.recipe.{k}": v for k, v in written.items() if k not in ("name", "title", "source")}
     recipe["train.recipe"] = written.get("name", "")
-    epoch = {"data.train": job.data.get("train"), "threads": job.threads, "mode": job.modes}
-    return {"train": common | dataset | train | steps | recipe | epoch}
+    recipe |= {"train.batch": job.train.get("batch"), "data.train": job.data.get("train"), "mode": job.modes}
+    if job.phase == "accuracy":  # neither the machine nor how fast it is measured
+        budget = {f"train.{key}": job.train[key] for key in ("epochs", "samples") if key in job.train}
+        sizes = {"data.size": job.data.get("size"), "data.val": job.data.get("val"), "protocol.version": PROTOCOL}
+        return {"accuracy": dataset | sizes | recipe | budget}
+    steps = {f"protocol.{k}": v for k, v in protocol.items() if k.startswith(("train_", "memory_"))}
+    return {"train": common | dataset | steps | recipe | {"threads": job.threads}}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.errors import Failed
 from bench.record import Job
+from bench.worker import checkpoint
 from bench.worker.timing import Device, device_for
 
 # Mean RGB of MPII, which the hourglass ports subtract; they do not divide by the deviation.
@@ -152,7 +153,7 @@ def build(job: Job) -> nn.Module:
     function = getattr(module_of(job), job.arch.partition(":")[2] or "build")
     model = _checked(function(**job.options))
     if job.weights:
-        model.load_state_dict(torch.load(job.weights, weights_only=True, map_location="cpu"))
+        checkpoint.load_weights(model, Path(job.weights))
     return model
 
 
@@ -169,9 +170,9 @@ def prepare(job: Job) -> Subject:
     model = build(job).to(device)
     strict_fp32()  # after the network's own module was imported, which may have set them otherwise
     torch.set_num_threads(job.threads)
-    if not job.weights:
+    if not job.weights and job.phase != "accuracy":
         unsettle_norms(model, job.seed)
-    model.train(job.phase == "train")
+    model.train(job.phase in ("train", "accuracy"))
     subject = Subject(
         job=job, model=model, call=model, device=device, clock=device_for(device), inputs=(), baseline=baseline
     )

@@ -1,5 +1,6 @@
 """The training and evaluation loops, used by train time, evaluation time and accuracy alike."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,14 +11,18 @@ import torch
 from torch import Tensor
 
 from bench.errors import Failed
-from bench.worker import heatmap, timing
-from bench.worker.losses import LOSSES
+from bench.worker import timing
+from bench.worker.augment import augment
+from bench.worker.losses import LOSSES, Loss
 from bench.worker.subject import Dataset, Subject, as_float, load_dataset
 
 Batch = dict[str, Tensor]
 
 FIRST_SCALE = 2.0**16
 """torch's own first loss scale."""
+
+LEARNING_RATE = 2.5e-4
+"""Of a recipe that names none: Newell et al. 2016."""
 
 SETTLING = 40
 """Steps after which a loss scale must have settled: from 2^16 it can halve 16 times before it is below 1."""
@@ -46,7 +51,7 @@ def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any]) -> torch.opti
         Failed: the recipe names an optimizer that is not known.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    common = {"lr": recipe.get("lr", 2.5e-4), "weight_decay": recipe.get("weight_decay", 0.0)}
+    common = {"lr": recipe.get("lr", LEARNING_RATE), "weight_decay": recipe.get("weight_decay", 0.0)}
     match recipe.get("optimizer", "rmsprop"):
         case "rmsprop":
             return torch.optim.RMSprop(parameters, momentum=recipe.get("momentum", 0.0), alpha=0.99, **common)
@@ -58,29 +63,45 @@ def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any]) -> torch.opti
             raise Failed(f"recipe {recipe.get('name')}: optimizer '{other}' is none of rmsprop, adam, sgd")
 
 
-def start(subject: Subject) -> tuple[Subject, Callable[[Batch], Step]]:
+@dataclass(slots=True)
+class Learner:
+    """One training step by the job's recipe, and what it carries from step to step."""
+
+    subject: Subject
+    recipe: dict[str, Any]
+    loss_of: Loss
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+
+    def __call__(self, batch: Batch) -> Step:
+        """One step; nothing in it waits for the device."""
+        mark = self.subject.clock.mark
+        begin = mark()
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs = self.subject.forward(self.subject.place(as_float(batch["image"])))
+        loss = self.loss_of(outputs, batch, self.recipe)
+        forward = mark()
+        self.scaler.scale(loss).backward()
+        backward = mark()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return Step(begin, forward, backward, mark(), loss.detach(), self.scaler.get_scale)
+
+    def set_rate(self, factor: float) -> None:
+        """The recipe's learning rate times this, from the next step on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = factor * self.recipe.get("lr", LEARNING_RATE)
+
+
+def start(subject: Subject) -> tuple[Subject, Learner]:
     """The subject with a `step` that trains it by the job's recipe, and that step."""
     recipe = subject.job.train.get("recipe", {})
     name = recipe.get("loss", "heatmap_mse")
     if name not in LOSSES:
         raise Failed(f"recipe {recipe.get('name')}: loss '{name}' is none of {', '.join(sorted(LOSSES))}")
-    loss_of = LOSSES[name]
-    optimizer = make_optimizer(subject.model, recipe)
     scaler = torch.amp.GradScaler(subject.device.type, init_scale=FIRST_SCALE, enabled=subject.scale_loss)
-    mark = subject.clock.mark
-
-    def step(batch: Batch) -> Step:
-        begin = mark()
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(subject.forward(subject.place(as_float(batch["image"]))), batch, recipe)
-        forward = mark()
-        scaler.scale(loss).backward()
-        backward = mark()
-        scaler.step(optimizer)
-        scaler.update()
-        return Step(begin, forward, backward, mark(), loss.detach(), scaler.get_scale)
-
-    return replace(subject, step=step), step
+    learner = Learner(subject, recipe, LOSSES[name], make_optimizer(subject.model, recipe), scaler)
+    return replace(subject, step=learner), learner
 
 
 def settle(subject: Subject, step: Callable[[Batch], Step], source: Iterator[Batch]) -> None:
@@ -99,14 +120,39 @@ def settle(subject: Subject, step: Callable[[Batch], Step], source: Iterator[Bat
             raise Failed(f"float16: the gradients still overflow after {taken} steps (loss scale {scale:g})")
 
 
-def batches(subject: Subject, dataset: Dataset) -> Iterator[Batch]:
-    """Training batches without end, in the data set's order. Every batch is full: the one at the end of an
-    epoch goes on at the data set's beginning.
+def batches(subject: Subject, dataset: Dataset, first: int = 0) -> Iterator[Batch]:
+    """Training batches without end, augmented as the recipe says, from batch `first` on.
+
+    Every epoch visits all images in an order of its own. Every batch is full: the one at the end of an epoch goes
+    on with the next one. A batch depends on the job's seed and on its number alone.
     """
     size = subject.job.train.get("batch", 1)
-    length = len(dataset)
-    for i in count():
-        yield dataset.batch([(i * size + k) % length for k in range(size)], subject.device)
+    options = (subject.job.train.get("recipe") or {}).get("augment")
+    order = Order(len(dataset), subject.job.seed)
+    for number in count(first):
+        batch = dataset.batch([order[number * size + k] for k in range(size)], subject.device)
+        yield augment(batch, options, generator(subject.job.seed, "augment", number)) if options else batch
+
+
+class Order:
+    """Position in the training -> index of the image: a new permutation for every epoch."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed = length, seed
+        self.epoch, self.permutation = -1, torch.empty(0)
+
+    def __getitem__(self, position: int) -> int:
+        epoch, place = divmod(position, self.length)
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self.permutation = torch.randperm(self.length, generator=generator(self.seed, "order", epoch))
+        return int(self.permutation[place])
+
+
+def generator(seed: int, purpose: str, number: int) -> torch.Generator:
+    """A random stream of its own for each seed, purpose and number, on the CPU."""
+    key = hashlib.sha256(f"{seed}/{purpose}/{number}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(key[:8]) >> 1)
 
 
 def steps_per_epoch(subject: Subject) -> int:
@@ -115,29 +161,23 @@ def steps_per_epoch(subject: Subject) -> int:
     return max(1, int(images) // int(subject.job.train.get("batch", 1)))
 
 
-def evaluate(subject: Subject, score: Callable[[Tensor, Batch], None], most: int) -> Iterator[float]:
-    """The evaluation loop over the validation split: load, place, forward, decode, score.
-
-    Each size of batch that occurs goes through it once untimed, since the first one searches algorithms.
+def evaluate(subject: Subject, take: Callable[[list[Tensor], Batch], None], images: int, size: int) -> Iterator[float]:
+    """The evaluation loop over the validation split: load, place, forward, and what `take` does.
 
     Args:
-        score: takes decoded joints (N K 2, cells) and the batch; called inside the timed part.
-        most: stop after this many images.
+        take: takes the network's outputs and the batch; called inside the timed part.
+        images: stop after this many; size: images in a batch, the last one may be short.
 
     Yields:
-        Seconds of each batch; the last batch may be short.
+        Seconds of each batch.
     """
     dataset = load_dataset(subject.job, "val")
-    size = subject.job.infer.get("batch", 1)
-    total = min(most, len(dataset))
+    total = min(images, len(dataset))
 
-    def once(first: int, last: int, score: Callable[[Tensor, Batch], None]) -> None:
+    def once(first: int, last: int) -> None:
         batch = dataset.batch(range(first, last), subject.device)
-        output = subject.forward(subject.place(as_float(batch["image"])))[-1]
-        score(heatmap.decode(output.float()) if output.dim() == 4 else output, batch)
+        take(subject.forward(subject.place(as_float(batch["image"]))), batch)
 
-    for length in {min(size, total), total % size} - {0}:
-        once(0, length, lambda *_: None)
     with timing.no_garbage():
         for first in range(0, total, size):
-            yield timing.timed(partial(once, first, min(first + size, total), score), subject.clock)[1]
+            yield timing.timed(partial(once, first, min(first + size, total)), subject.clock)[1]

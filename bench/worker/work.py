@@ -16,7 +16,8 @@ import torch
 from bench import plugins
 from bench.errors import Failed, Unavailable
 from bench.record import Job, Record, Value, fingerprints
-from bench.worker import network, numerics, timing, train
+from bench.worker import checkpoint, network, numerics, timing, train
+from bench.worker.apply import apply_modes, prove_modes
 from bench.worker.subject import (
     Subject,
     builder_path,
@@ -56,6 +57,7 @@ def work(job: Job) -> Record:
         values=[finite(value) for value in values],
         fingerprints=fingerprints(job),
         environment=environment,
+        artefacts=checkpoint.hashes(job),
     )
 
 
@@ -104,7 +106,7 @@ def run(job: Job, values: list[Value], checks: list[Value], environment: dict[st
                 raise MemoryError(f"{name}: {reason}")
             if status != "ok":
                 problems.append((status, f"{name}: {reason}"))
-    changed = loosened(job) if job.phase in ("infer", "train") else ""
+    changed = loosened(job) if job.phase in ("infer", "train", "accuracy") else ""
     if changed:
         problems.append(("failed", f"not what the protocol says: {changed}"))
     if problems:
@@ -176,33 +178,6 @@ def ready_train(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
     return subject
 
 
-def apply_modes(subject: Subject) -> Subject:
-    """Apply the job's modes in the plugins' own order.
-
-    Raises:
-        Unavailable: a mode's probe says that it cannot run here.
-    """
-    modules = {name: plugins.load("mode", name) for name in subject.job.modes}
-    for name, module in sorted(modules.items(), key=lambda item: item[1].ORDER):
-        reason = module.probe()
-        if reason:
-            raise Unavailable(reason)
-        subject = module.apply(subject, subject.job.modes[name])
-    return subject
-
-
-def prove_modes(subject: Subject) -> None:
-    """Have every mode prove that it was applied.
-
-    Raises:
-        Failed: one was not.
-    """
-    for name in subject.job.modes:
-        reason = plugins.load("mode", name).prove(subject)
-        if reason:
-            raise Failed(f"{name}: {reason}")
-
-
 def facts(job: Job) -> dict[str, Any]:
     """What was in effect while the job ran; observed, not identity."""
     cuda = torch.cuda.is_available()
@@ -240,9 +215,20 @@ def gpu(job: Job) -> dict[str, Any]:
     return {"name": found.name, "uuid": str(found.uuid), "multiprocessors": found.multi_processor_count}
 
 
+def ready_accuracy(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
+    """Build, apply the modes, prove: the same job gives the same curves, so that nothing may be searched or raced."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    subject = apply_modes(prepare(job))
+    environment |= facts(job)
+    prove_modes(subject)
+    return subject
+
+
 READY: dict[str, Callable[[Job, list[Value], dict[str, Any]], Subject]] = {
     "check": ready_check,
     "static": ready_static,
     "infer": ready_infer,
     "train": ready_train,
+    "accuracy": ready_accuracy,
 }

@@ -69,6 +69,11 @@ def decoded(rows: list[list[float]]) -> list[float]:
         ([[-1, -1, -1], [-1, -0.5, -0.6], [-1, -1, -1]], [1, 1]),
         ([[0, 0, 0], [0, 0, 0], [0, 0, 0]], [0, 0]),
         ([[0, 0, 0, 0, 0], [0, 0, 0, 1, 0.5]], [3.25, 1]),
+        ([[0, 0, 0], [0, 0.5, 0], [0, 1, 0.2]], [1.25, 2]),
+        ([[0, 0, 0], [1, 0.5, 0], [0.2, 0, 0]], [0, 1.25]),
+        ([[0, 0.2, 0], [0, 0.5, 1], [0, 0, 0.3]], [2, 1.25]),
+        ([[0, 0.3, 0], [0.3, 1, 0.3], [0, 0.3, 0]], [1, 1]),
+        ([[0, 0, 0], [0.2, 0, 0.3], [0, 0, 0]], [2, 1]),
     ],
     ids=str,
 )
@@ -79,6 +84,23 @@ def test_decoding_moves_a_quarter_towards_the_larger_neighbour(rows: list[list[f
 def test_neighbours_are_taken_within_the_row() -> None:
     """The cell before the first of a row is in memory the last of the row above, and no neighbour."""
     assert decoded([[0, 0, 0.9], [1, 0.1, 0], [0.8, 0, 0]]) == [0, 1.25]
+
+
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        ([[0, 0, 0], [0, 1, 1], [0, 1, 0]], [1.25, 1.25]),
+        ([[0, 0, 1], [1, 1, 0], [0, 0, 0]], [2, 0]),
+        ([[0, 0, 0], [0, -1, 0], [0, 0, 0]], [0, 0]),
+        ([[-3, -3, -3], [-3, -2, -3], [-3, -1, -2]], [1, 2]),
+        ([[-1, -1, -1], [-2, 0, -1], [-1, -2, -1]], [1, 1]),
+    ],
+    ids=str,
+)
+def test_ties_take_the_first_maximum_and_nothing_positive_moves_none(
+    rows: list[list[float]], place: list[float]
+) -> None:
+    assert decoded(rows) == place
 
 
 def test_every_image_and_joint_is_decoded_by_itself() -> None:

@@ -1,6 +1,8 @@
 """The training and evaluation loops."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -85,13 +87,49 @@ def test_an_unknown_part_of_a_recipe(changes: dict[str, str], message: str) -> N
         train.start(subject_for(train=recipe(**changes)))
 
 
-def test_batches_go_on_without_end_in_the_data_sets_order() -> None:
-    subject = subject_for(train={"batch": 3, "recipe": RECIPE})
+def joints_of(source: Iterator[train.Batch], batches: int) -> Tensor:
+    return torch.cat([next(source)["joints"] for _ in range(batches)])
+
+
+def rows(joints: Tensor) -> list[bytes]:
+    return sorted(row.numpy().tobytes() for row in joints)
+
+
+def test_an_epoch_visits_every_image_once_and_the_next_one_in_another_order() -> None:
+    subject = subject_for(train={"batch": 4, "recipe": RECIPE})
     dataset = load_dataset(subject.job, "train")
     source = train.batches(subject, dataset)
-    seen = torch.cat([next(source)["joints"] for _ in range(4)])
+    first, second = joints_of(source, 2), joints_of(source, 2)
     everything = dataset.batch(range(8), subject.device)["joints"]
-    assert torch.equal(seen, torch.cat([everything, everything[:4]]))
+    assert rows(first) == rows(second) == rows(everything)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, everything)
+
+
+def test_a_batch_over_the_end_of_an_epoch_is_full() -> None:
+    subject = subject_for(train={"batch": 3, "recipe": RECIPE})
+    source = train.batches(subject, load_dataset(subject.job, "train"))
+    assert [len(next(source)["joints"]) for _ in range(6)] == [3] * 6
+
+
+def test_a_batch_depends_on_seed_and_number_alone() -> None:
+    augmented = {"batch": 3, "recipe": RECIPE | {"augment": {"scale": 0.25, "rotate": 30.0, "flip": 0.5, "gain": 0.2}}}
+    subject = subject_for(train=augmented)
+    dataset = load_dataset(subject.job, "train")
+    whole = list(islice(train.batches(subject, dataset), 5))
+    later = list(islice(train.batches(subject, dataset, 3), 2))
+    for one, other in zip(whole[3:], later, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    other_seed = next(train.batches(subject_for(train=augmented, seed=1), dataset))
+    assert not torch.equal(other_seed["joints"], whole[0]["joints"])
+
+
+def test_batches_are_augmented_as_the_recipe_says() -> None:
+    plain, flipped = (
+        next(train.batches(subject, load_dataset(subject.job, "train")))
+        for subject in (subject_for(), subject_for(train=recipe(augment={"flip": 1.0})))
+    )
+    assert torch.equal(flipped["image"], plain["image"].flip(-1))
 
 
 @pytest.mark.parametrize(("images", "batch", "steps"), [(8, 2, 4), (9, 2, 4), (1, 20, 1), (22246, 20, 1112)])
@@ -100,18 +138,18 @@ def test_steps_of_an_epoch(images: int, batch: int, steps: int) -> None:
     assert train.steps_per_epoch(subject) == steps
 
 
-def test_evaluation_sees_every_image_once_decoded() -> None:
+def test_evaluation_sees_every_image_once() -> None:
     subject = prepare(tiny("infer", infer={"batch": 4}))
     shapes: list[tuple[int, ...]] = []
     joints: list[Tensor] = []
 
-    def score(decoded: Tensor, batch: dict[str, Tensor]) -> None:
-        shapes.append(tuple(decoded.shape))
+    def take(outputs: list[Tensor], batch: dict[str, Tensor]) -> None:
+        shapes.append(tuple(outputs[-1].shape))
         joints.append(batch["joints"])
 
     with torch.inference_mode():
-        seconds = list(train.evaluate(subject, score, most=100))
-    assert shapes == [(4, 16, 2), (2, 16, 2)]
+        seconds = list(train.evaluate(subject, take, 100, 4))
+    assert shapes == [(4, 16, 8, 8), (2, 16, 8, 8)]
     assert len(seconds) == 2
     assert all(second > 0 for second in seconds)
     assert torch.equal(torch.cat(joints), load_dataset(subject.job, "val").batch(range(6), subject.device)["joints"])
@@ -120,7 +158,7 @@ def test_evaluation_sees_every_image_once_decoded() -> None:
 def test_evaluation_stops_after_the_images_asked_for() -> None:
     subject = prepare(tiny("infer"))
     with torch.inference_mode():
-        assert len(list(train.evaluate(subject, lambda *_: None, most=3))) == 2
+        assert len(list(train.evaluate(subject, lambda *_: None, 3, 2))) == 2
 
 
 def test_warm_up_goes_on_until_the_loss_scaler_leaves_no_step_out() -> None:

@@ -1,0 +1,276 @@
+"""Accuracy: trains to the end of the budget, scores the last weights in strict fp32, then in every other mode."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import plugins
+from bench.errors import Failed, Unavailable
+from bench.record import Job, Quantity, Value
+from bench.worker import checkpoint, fit, train
+from bench.worker.apply import apply_modes, prove_modes
+from bench.worker.augment import mirror_back
+from bench.worker.subject import Subject, evaluating, load_dataset
+
+PHASE = "accuracy"
+
+CURVE_IMAGES = 256
+"""Validation images that score the network on its way; the end is scored on all of them."""
+
+CLEARLY = 5.0
+"""Points by which the whole interval of the gain over the mean pose must lie above it."""
+
+SETTLED_SHARE, SETTLED_POINTS = 0.8, 1.0
+"""Converged: the best score up to this share of the training is within so many points of the last."""
+
+FEWEST_VALIDATIONS = 5
+
+FALLEN_SHARE = 0.1
+"""The mean loss of this last share of the training must be below that of the first."""
+
+EXAMPLES = 8
+"""Validation images that are kept with their predictions, to be looked at."""
+
+LOSS_TRAIN = Quantity(name="loss.train", unit="1", better="lower", title="training loss", headline=False)
+LOSS_TEST = Quantity(name="loss.test", unit="1", better="lower", title="validation loss", headline=False)
+CONVERGED = Quantity(name="converged", unit="1", better="higher", title="converged (1) or not (0)", headline=False)
+MEAN_POSE = Quantity(name="pckh.mean_pose", unit="%", better="none", title="PCKh@0.5 total of the mean pose")
+
+BY_STACK = ("pckh.total", "pckh.limbs")
+"""Quantities that are given for every stack, as the paper's Fig. 9 does."""
+
+Shown = Sequence[float]
+
+
+def measure(subject: Subject) -> Iterator[Value]:
+    """Train, then yield the curves, the scores and the answers of every mode on the trained weights.
+
+    Raises:
+        Failed: the loss is not finite or did not fall, or there is nothing to score.
+    """
+    module = plugins.load("metric", subject.job.metrics[0])
+    subject, learner = train.start(subject)
+    course = fit.fit(subject, learner, lambda: validate(subject, learner, module))
+    problem = course.broken or not_fallen(course.loss.values)
+    yield of_curve(LOSS_TRAIN, course.loss, problem)
+    yield of_curve(LOSS_TEST, course.test, problem)
+    if problem:
+        raise Failed(problem)
+    plain = answering(subject, {})
+    baseline = module.Metric()
+    metrics = scored(plain, module, len(load_dataset(subject.job, "val")), course.mean_pose(), baseline)
+    examples(subject, metrics)
+    yield from scores(module, metrics, baseline, course)
+    yield from milestones(subject.job, module, course)
+    for name, modes in subject.job.checks.items():
+        yield from check(subject, name, modes, metrics[-1])
+
+
+def validate(subject: Subject, learner: train.Learner, module: ModuleType) -> tuple[float, float]:
+    """(loss, score) on the first validation images, in the mode that trains."""
+    metric, losses = module.Metric(), []
+
+    def take(outputs: list[Tensor], batch: train.Batch) -> None:
+        metric.update(outputs[-1], batch)
+        losses.append(learner.loss_of(outputs, batch, learner.recipe) * len(batch["image"]))
+
+    images = min(CURVE_IMAGES, len(load_dataset(subject.job, "val")))
+    with evaluating(subject.model), torch.inference_mode():
+        each(subject, take, images)
+    headline = next(value for value in metric.compute() if value.quantity.name == module.HEADLINE)
+    if headline.value is None:
+        raise Failed(headline.reason)
+    return float(torch.stack(losses).sum()) / images, float(headline.value)
+
+
+def each(subject: Subject, take: Callable[[list[Tensor], train.Batch], None], images: int) -> None:
+    """Show `take` the outputs for so many validation images."""
+    for _ in train.evaluate(subject, take, images, int(subject.job.train.get("batch", 1))):
+        pass
+
+
+def not_fallen(losses: Shown) -> str:
+    """Why a loss curve is not that of a training; empty where it is."""
+    count = max(1, round(FALLEN_SHARE * len(losses)))
+    first, last = (sum(part) / count for part in (losses[:count], losses[-count:]))
+    if len(losses) < 2 or last < first:
+        return ""
+    return f"the loss did not fall: {first:.4g} in the first tenth of the training, {last:.4g} in the last"
+
+
+def of_curve(quantity: Quantity, curve: fit.Curve, problem: str) -> Value:
+    """The last point of a curve, with all of it; a reason instead of the number where the training failed."""
+    details = {"curve": msgspec.to_builtins(curve)}
+    if problem or not curve.values:
+        return Value(quantity=quantity, reason=problem or "nothing was validated", details=details)
+    return Value(quantity=quantity, value=curve.values[-1], details=details, how="the last point of the curve")
+
+
+def answering(subject: Subject, modes: dict[str, Any]) -> Subject:
+    """The trained network in eval mode under these modes, a copy; no modes: strict fp32 eager.
+
+    Raises:
+        Unavailable: a mode cannot run here.
+        Failed: a mode was not applied.
+    """
+    model = channels_first(deepcopy(subject.model)).eval()
+    job = msgspec.structs.replace(subject.job, modes=modes)
+    base = Subject(job=job, model=model, call=model, device=subject.device, clock=subject.clock, inputs=())
+    changed = apply_modes(base.with_inputs(subject.inputs))
+    prove_modes(changed)
+    return flip_tested(changed) if job.train.get("flip_test") else changed
+
+
+def channels_first(model: nn.Module) -> nn.Module:
+    """The network with its weights in torch's usual memory order, whatever the training left them in."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.contiguous()
+    return model
+
+
+def flip_tested(subject: Subject) -> Subject:
+    """Answers with the mean of the maps of an image and of its mirror image, mirrored back; no shift by a cell."""
+
+    def call(image: Tensor) -> list[Tensor]:
+        pairs = zip(subject.forward(image), subject.forward(image.flip(-1)), strict=True)
+        return [(seen + mirror_back(mirrored)) / 2 for seen, mirrored in pairs]
+
+    return replace(subject, call=call)
+
+
+def scored(
+    subject: Subject, module: ModuleType, images: int, pose: Tensor | None = None, baseline: Any = None
+) -> list[Any]:
+    """A metric for each output of the network, the last is the prediction's; `baseline` scores the mean pose."""
+    metrics: list[Any] = []
+
+    def take(outputs: list[Tensor], batch: train.Batch) -> None:
+        metrics.extend(module.Metric() for _ in range(len(outputs) - len(metrics)))
+        for metric, output in zip(metrics, outputs, strict=True):
+            metric.update(output, batch)
+        if pose is not None and baseline is not None:
+            baseline.update(pose.float().expand(len(batch["image"]), -1, -1), batch)
+
+    with torch.inference_mode():
+        each(subject, take, images)
+    if not metrics:
+        raise Failed("no validation images: data.val must be at least 1")
+    return metrics
+
+
+def scores(module: ModuleType, metrics: list[Any], baseline: Any, course: fit.Course) -> Iterator[Value]:
+    """What the metric says of the prediction, of the mean pose, and of every stack before the last."""
+    gain, low, _ = module.change(metrics[-1], baseline)
+    flags = [] if low > CLEARLY else ["not_learnt"]
+    flags += ["unconverged"] if settled(course.score) is False else []
+    for value in metrics[-1].compute():
+        details = value.details
+        if value.quantity.name == module.HEADLINE:
+            details = details | {"curve": msgspec.to_builtins(course.score), "gain": gain, "gain_low": low}
+        yield msgspec.structs.replace(value, flags=flags if value.value is not None else [], details=details)
+    mean = next(value for value in baseline.compute() if value.quantity.name == module.HEADLINE)
+    yield msgspec.structs.replace(mean, quantity=MEAN_POSE, details={})
+    for number, metric in enumerate(metrics[:-1], 1):
+        for value in metric.compute():
+            if value.quantity.name in BY_STACK:
+                after = f"{value.quantity.title} after stack {number}"
+                quantity = msgspec.structs.replace(
+                    value.quantity, name=f"{value.quantity.name}.stack{number}", title=after, headline=False
+                )
+                yield msgspec.structs.replace(value, quantity=quantity, details={})
+
+
+def settled(score: fit.Curve) -> bool | None:
+    """Whether the training had converged (see SETTLED_SHARE); None where it was scored too rarely to tell."""
+    if len(score.values) < FEWEST_VALIDATIONS:
+        return None
+    end = SETTLED_SHARE * score.images[-1]
+    before = [value for images, value in zip(score.images, score.values, strict=True) if images <= end]
+    return score.values[-1] - max(before) <= SETTLED_POINTS
+
+
+def milestones(job: Job, module: ModuleType, course: fit.Course) -> Iterator[Value]:
+    """Whether it converged, and after how many epochs the score reached the metric's thresholds."""
+    done = settled(course.score)
+    rule = f"within {SETTLED_POINTS:g} point of the best of the first {SETTLED_SHARE:.0%} of the training"
+    if done is None:
+        yield Value(quantity=CONVERGED, reason=f"fewer than {FEWEST_VALIDATIONS} validations")
+    else:
+        yield Value(quantity=CONVERGED, value=int(done), how=rule)
+    images = int(job.data.get("train") or 1)
+    for threshold in module.THRESHOLDS:
+        title = f"epochs until {module.HEADLINE} reaches {threshold:g}"
+        quantity = Quantity(
+            name=f"epochs_to_{threshold:g}", unit="1", better="lower", title=title, headline=False
+        )
+        reached = crossing(course.score, threshold)
+        if reached is None:
+            best = max(course.score.values, default=0.0)
+            reason = f"not reached: {best:.1f} at best in {course.score.images[-1] / images:.2g} epochs"
+            yield Value(quantity=quantity, reason=reason)
+        else:
+            how = f"epochs of {images} images, linear between validations"
+            yield Value(quantity=quantity, value=reached / images, how=how)
+
+
+def crossing(score: fit.Curve, threshold: float) -> float | None:
+    """Images after which a curve first reaches a value, linear between its points; None where it never does."""
+    before_images, before = 0, 0.0
+    for images, value in zip(score.images, score.values, strict=True):
+        if value >= threshold:
+            share = (threshold - before) / (value - before) if value > before else 1.0
+            return before_images + share * (images - before_images)
+        before_images, before = images, value
+    return None
+
+
+def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) -> Iterator[Value]:
+    """How a mode's answers on the trained weights differ from strict fp32: moved joints, and what that costs."""
+    module = plugins.load("metric", subject.job.metrics[0])
+    shift = Quantity(
+        name=f"keypoint_shift.{name}",
+        unit="pixel",
+        better="lower",
+        title=f"joints moved by {name}, 99th percentile",
+        headline=False,
+    )
+    change = Quantity(
+        name=f"{module.HEADLINE.partition('.')[0]}_change.{name}",
+        unit="%",
+        better="higher",
+        title=f"{module.HEADLINE}, {name} against fp32",
+    )
+    try:
+        other = scored(answering(subject, modes), module, len(load_dataset(subject.job, "val")))[-1]
+    except Unavailable as reason:
+        yield from (Value(quantity=quantity, reason=str(reason)) for quantity in (shift, change))
+        return
+    moved = module.shift(other, reference)
+    yield Value(quantity=shift, value=moved["p99"], details=moved, reason="" if moved["joints"] else "no joints")
+    value, low, high = module.change(other, reference)
+    yield Value(quantity=change, value=value, low=low, high=high, how="paired bootstrap over images")
+
+
+def examples(subject: Subject, metrics: list[Any]) -> None:
+    """Keep the first validation images with the truth and what every stack predicts, where the job has a folder."""
+    path = checkpoint.file(subject.job, "examples.npz")
+    if path is None:
+        return
+    count = min(EXAMPLES, len(load_dataset(subject.job, "val")))
+    batch = load_dataset(subject.job, "val").batch(range(count), torch.device("cpu"))
+    kept = {
+        "image": batch["image"].permute(0, 2, 3, 1).numpy(),
+        "predicted": np.stack([metric.joints()[:count].float().numpy() for metric in metrics]),
+        **{name: batch[name].numpy() for name in ("joints", "labelled", "head_size")},
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **kept)
+    checkpoint.put(buffer.getvalue(), path)

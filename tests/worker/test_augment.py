@@ -1,0 +1,139 @@
+"""Augmentation: images and labels move together."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.errors import Failed
+from bench.worker.augment import MIRRORED_JOINTS, MIRRORED_PARTS, augment, mirror, mirror_back
+
+SIDE = 64
+DOT = 3  # half the side of the square that marks a joint
+
+
+def drawn(joints: Tensor) -> dict[str, Tensor]:
+    """Images in which the first joint of each person is a white square, and its part label is 1."""
+    count = len(joints)
+    image = torch.zeros(count, 3, SIDE, SIDE, dtype=torch.uint8)
+    part = torch.zeros(count, SIDE, SIDE, dtype=torch.uint8)
+    for i, (x, y) in enumerate(joints[:, 0].round().long().tolist()):
+        image[i, :, y - DOT : y + DOT + 1, x - DOT : x + DOT + 1] = 255
+        part[i, y - DOT : y + DOT + 1, x - DOT : x + DOT + 1] = 2
+    labelled = torch.ones(joints.shape[:2], dtype=torch.bool)
+    head = torch.full((count,), 10.0)
+    return {
+        "image": image,
+        "joints": joints,
+        "labelled": labelled,
+        "visible": labelled,
+        "head_size": head,
+        "part": part,
+        "mask": part > 0,
+    }
+
+
+def people(count: int = 32) -> dict[str, Tensor]:
+    spread = torch.rand(count, 16, 2, generator=torch.Generator().manual_seed(0))
+    return drawn((20 + 24 * spread).round())
+
+
+def centre(image: Tensor) -> Tensor:
+    """(x, y) of the centre of brightness of each image."""
+    weight = image[:, 0].double()
+    grid = torch.arange(SIDE, dtype=torch.float64)
+    total = weight.sum((1, 2))
+    return torch.stack([(weight.sum(1) * grid).sum(1) / total, (weight.sum(2) * grid).sum(1) / total], -1)
+
+
+def changed(batch: dict[str, Tensor], **options: Any) -> dict[str, Tensor]:
+    return augment(batch, options, torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("options", [{"scale": 0.25}, {"rotate": 30.0}, {"scale": 0.25, "rotate": 30.0}])
+def test_a_joint_stays_on_what_it_marks(options: dict[str, float]) -> None:
+    before = people()
+    after = changed(before, **options)
+    assert (after["joints"] - before["joints"]).abs().max() > 3  # something has moved
+    assert (centre(after["image"]) - after["joints"][:, 0]).abs().max() < 0.6
+    labels = (after["part"] == 2)[:, None].to(torch.uint8)
+    assert (centre(labels) - after["joints"][:, 0]).abs().max() < 0.6
+    assert torch.equal(after["mask"], after["part"] > 0)
+
+
+def test_scale_changes_the_head_as_it_changes_the_body() -> None:
+    before = people()
+    after = changed(before, scale=0.25)
+    spread = [(batch["joints"] - batch["joints"].mean(1, keepdim=True)).norm(dim=(1, 2)) for batch in (before, after)]
+    assert torch.allclose(after["head_size"] / before["head_size"], spread[1] / spread[0], rtol=1e-4)
+    ratio = before["head_size"] / after["head_size"]
+    assert 0.75 <= ratio.min() < 0.85 < 1.15 < ratio.max() <= 1.25
+
+
+def test_rotation_is_cut_off_and_leaves_its_share_alone() -> None:
+    before = people(400)
+    after = changed(before, rotate=30.0, rotate_share=0.6)
+    still = (after["joints"] - before["joints"]).abs().amax((1, 2)) < 1e-4
+    assert 0.3 < still.float().mean() < 0.5
+    a, b = (batch["joints"][:, 1] - batch["joints"][:, 0] for batch in (before, after))
+    turned = torch.atan2(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], (a * b).sum(-1)).rad2deg().abs()
+    assert 59 < turned.max() < 60.1
+
+
+def test_a_joint_that_leaves_the_image_is_no_longer_labelled() -> None:
+    before = drawn(torch.full((64, 16, 2), 58.0))
+    after = changed(before, rotate=30.0)
+    inside = ((after["joints"] >= 0) & (after["joints"] <= SIDE - 1)).all(-1)
+    assert not inside.all()
+    assert torch.equal(after["labelled"], inside)
+    assert torch.equal(after["visible"], inside)
+
+
+def test_a_mirror_exchanges_left_and_right() -> None:
+    before = people()
+    after = mirror(before)
+    assert torch.equal(after["image"], before["image"].flip(-1))
+    assert torch.equal(after["joints"][:, 5, 0], SIDE - 1 - before["joints"][:, 0, 0])
+    assert torch.equal(after["joints"][:, 9, 1], before["joints"][:, 9, 1])  # the head's top has no side
+    assert torch.equal(after["part"] == 3, before["part"].flip(-1) == 2)
+    again = mirror(after)
+    assert all(torch.equal(again[name], before[name]) for name in before)
+
+
+def test_mirrors_undo_themselves() -> None:
+    assert [MIRRORED_JOINTS[i] for i in MIRRORED_JOINTS] == list(range(16))
+    assert [MIRRORED_PARTS[i] for i in MIRRORED_PARTS] == list(range(25))
+
+
+def test_maps_of_a_mirror_image_come_back() -> None:
+    maps = torch.rand(2, 16, 8, 8)
+    back = mirror_back(maps)
+    assert torch.equal(back[:, 0], maps[:, 5].flip(-1))
+    assert torch.equal(mirror_back(back), maps)
+
+
+def test_gain_changes_channels_by_themselves_within_its_range() -> None:
+    before = people() | {"image": torch.full((32, 3, SIDE, SIDE), 100, dtype=torch.uint8)}
+    levels = changed(before, gain=0.2)["image"][:, :, 0, 0]
+    assert 80 <= levels.min() < 90 < 110 < levels.max() <= 120
+    assert (levels[:, 0] != levels[:, 1]).any()
+
+
+def test_nothing_asked_for_changes_nothing() -> None:
+    before = people()
+    after = changed(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_same_numbers_give_the_same_images() -> None:
+    options = {"scale": 0.25, "rotate": 30.0, "rotate_share": 0.6, "flip": 0.5, "gain": 0.2}
+    one, other = (changed(people(), **options) for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_joints_without_known_sides_are_not_mirrored() -> None:
+    batch = people()
+    batch |= {name: batch[name][:, :5] for name in ("joints", "labelled", "visible")}
+    with pytest.raises(Failed, match="5 joints"):
+        changed(batch, flip=0.5)

@@ -1,0 +1,143 @@
+"""Trainings to the end: reproducible, resumable, and honest about a loss that is none."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from jobs import RECIPE, tiny
+from torch import Tensor
+
+from bench.errors import Failed
+from bench.record import Job
+from bench.worker import checkpoint, fit, train
+from bench.worker.subject import prepare
+
+SHORT = {"batch": 2, "samples": 24, "validations": 4, "recipe": RECIPE | {"warmup": 3, "augment": {"flip": 0.5}}}
+
+
+def asked(folder: Path | None = None, **changes: Any) -> Job:
+    return tiny("accuracy", **{"train": SHORT, "artefacts": str(folder or ""), "metrics": ["pckh"]} | changes)
+
+
+class Stop(Exception):
+    """Stands in for a kill."""
+
+
+def trained(job: Job, *, stop_at: int = -1) -> tuple[fit.Course, dict[str, Tensor]]:
+    """The course and the weights of a training; it is killed at a validation if asked."""
+    subject, learner = train.start(prepare(job))
+    scores = iter(range(100))
+
+    def validate() -> tuple[float, float]:
+        number = next(scores)
+        if number == stop_at:
+            raise Stop
+        # What a network says of the same images depends on its weights alone.
+        return float(sum(p.detach().abs().sum() for p in subject.model.parameters())), 10.0 * number
+
+    return fit.fit(subject, learner, validate), subject.model.state_dict()
+
+
+def test_a_training_takes_its_samples_and_is_validated_on_its_way() -> None:
+    course, _ = trained(asked())
+    assert course.step == 12
+    assert course.test.images == course.score.images == [6, 12, 18, 24]
+    assert course.loss.images == [2 * (i + 1) for i in range(12)]
+    assert course.score.values == [0.0, 10.0, 20.0, 30.0]
+
+
+def test_two_trainings_are_the_same_to_the_bit() -> None:
+    (one, weights), (other, others) = trained(asked()), trained(asked())
+    assert one.loss == other.loss
+    assert one.test == other.test
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_another_seed_is_another_training() -> None:
+    assert trained(asked())[0].loss != trained(asked(seed=1))[0].loss
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    options = {"stacks": 1, "features": 8, "depth": 1, "dropout": 0.3}  # draws random numbers in every step
+    whole, weights = trained(asked(options=options))
+    job = asked(tmp_path, options=options)
+    with pytest.raises(Stop):
+        trained(job, stop_at=2)
+    kept = checkpoint.file(job, "last.pt")
+    assert kept is not None
+    assert checkpoint.load(kept)["course"]["step"] == 6
+    torch.rand(5)  # the new process has drawn other numbers
+    resumed, again = trained(job)
+    assert resumed.loss == whole.loss
+    assert resumed.test == whole.test
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert torch.equal(resumed.mean_pose(), whole.mean_pose())  # type: ignore[arg-type]
+
+
+def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    first, _ = trained(asked(tmp_path))
+    again, _ = trained(asked(tmp_path), stop_at=0)
+    assert again.score == first.score
+
+
+def test_the_best_weights_are_kept_beside_the_last(tmp_path: Path) -> None:
+    job = asked(tmp_path)
+    subject, learner = train.start(prepare(job))
+    scores = iter([1.0, 5.0, 3.0, 2.0])
+    seen = []
+
+    def validate() -> tuple[float, float]:
+        seen.append({name: tensor.clone() for name, tensor in subject.model.state_dict().items()})
+        return 0.0, next(scores)
+
+    fit.fit(subject, learner, validate)
+    best, last = (checkpoint.load(tmp_path / f"{job.id}-{name}.pt")["model"] for name in ("best", "last"))
+    assert all(torch.equal(best[name], seen[1][name]) for name in best)
+    assert all(torch.equal(last[name], seen[3][name]) for name in last)
+
+
+def test_a_checkpoint_of_another_job_is_refused(tmp_path: Path) -> None:
+    job, other = asked(tmp_path), asked(tmp_path, seed=1)
+    trained(other)
+    (tmp_path / f"{other.id}-last.pt").rename(tmp_path / f"{job.id}-last.pt")
+    with pytest.raises(Failed, match="not a checkpoint of this job; delete it"):
+        trained(job)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_and_says_where(tmp_path: Path) -> None:
+    job = asked(tmp_path, train=SHORT | {"recipe": RECIPE | {"optimizer": "sgd", "lr": 1e20}})
+    course, _ = trained(job)
+    assert "the loss is not finite" in course.broken
+    assert "images" in course.broken
+    assert course.step < 12
+    assert all(map(math.isfinite, course.loss.values))
+
+
+def test_the_mean_pose_is_of_the_labelled_joints() -> None:
+    course = fit.Course()
+    joints = torch.tensor([[[1.0, 2.0], [9.0, 9.0]], [[3.0, 4.0], [5.0, 7.0]]])
+    course.watch({"joints": joints, "labelled": torch.tensor([[True, False], [True, True]])})
+    course.watch({"joints": joints + 2, "labelled": torch.tensor([[True, False], [False, False]])})
+    pose = course.mean_pose()
+    assert pose is not None
+    assert pose.tolist() == [[7 / 3, 10 / 3], [5.0, 7.0]]
+
+
+def test_unlabelled_joints_that_are_no_numbers_do_not_spoil_the_mean_pose() -> None:
+    course = fit.Course()
+    joints = torch.tensor([[[1.0, 2.0], [math.nan, math.nan]]])
+    course.watch({"joints": joints, "labelled": torch.tensor([[True, False]])})
+    assert course.mean_pose().tolist() == [[1.0, 2.0], [0.0, 0.0]]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("table", "steps"),
+    [({"batch": 20, "samples": 6000}, 300), ({"batch": 6, "samples": 6000}, 1000), ({"batch": 6, "epochs": 50}, 67)],
+)
+def test_every_batch_gets_the_same_images(table: dict[str, int], steps: int) -> None:
+    subject = prepare(tiny("accuracy", train=table | {"recipe": RECIPE}))  # 8 images in an epoch
+    budget = fit.budget_of(subject)
+    assert budget.steps == steps
+    assert abs(steps * budget.batch - table.get("samples", 400)) <= budget.batch / 2
