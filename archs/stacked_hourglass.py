@@ -112,18 +112,21 @@ class Stem(nn.Sequential):
     """Image to trunk at a quarter of the resolution: B 3 H W -> B 2*features H/4 W/4.
 
     "bearpaw" widens to 256 channels in its second bottleneck, as the common PyTorch ports do; "paper" keeps 128
-    there, as the original Lua code does. Both keep planes of 64 and 128 whatever `features` is.
+    there, as the original Lua code does. Both keep planes of 64 and 128 whatever `features` is. "scaled" is the
+    paper's with widths in proportion to `features` (the same at 128), since in a small network the other two are
+    most of the arithmetic.
     """
 
     def __init__(self, features: int, stem: str, norm: Norm, convs: int) -> None:
-        middle = 256 if stem == "bearpaw" else 128
+        first = features // 2 if stem == "scaled" else 64
+        middle = 256 if stem == "bearpaw" else 2 * first
         super().__init__(
-            nn.Conv2d(3, 64, 7, stride=2, padding=3),
-            nn.BatchNorm2d(64),
+            nn.Conv2d(3, first, 7, stride=2, padding=3),
+            nn.BatchNorm2d(first),
             nn.ReLU(inplace=True),
-            Bottleneck(64, 64, norm, convs),
+            Bottleneck(first, first, norm, convs),
             nn.MaxPool2d(2),
-            Bottleneck(128, middle // EXPANSION, norm, convs),
+            Bottleneck(2 * first, middle // EXPANSION, norm, convs),
             Bottleneck(middle, features, norm, convs),
         )
 
@@ -191,7 +194,7 @@ def build(
     norm: Literal["batch", "layer"] = "batch",
     bottleneck_convs: Literal[2, 3, 4] = 3,
     extra_residual: Literal["low", "skip"] | None = None,
-    stem: Literal["bearpaw", "paper"] = "bearpaw",
+    stem: Literal["bearpaw", "paper", "scaled"] = "bearpaw",
     joints: int = 16,
     supervision: Literal["all", "final", "final_no_heads"] = "all",
     dropout: float = 0.0,
@@ -206,7 +209,8 @@ def build(
         norm: norm of the bottlenecks; those of the stem's first convolution and before the heads stay BatchNorm.
         bottleneck_convs: convolutions in each bottleneck (3 in the paper).
         extra_residual: one more bottleneck per level, on the half-resolution path or on the skip branch.
-        stem: width of the stem's second bottleneck, 256 ("bearpaw") or 128 ("paper").
+        stem: width of the stem's second bottleneck, 256 ("bearpaw") or 128 ("paper"); "scaled" is the paper's stem
+            with all widths times features / 128.
         joints: heatmaps in each output.
         supervision: which outputs exist and are returned.
         dropout: probability of dropping a whole channel before each head; 0 leaves the layer out.
@@ -234,6 +238,8 @@ def check(options: dict[str, object], size: tuple[int, int]) -> str | None:
         value = options.get(name, 1)
         if isinstance(value, int) and value < 1:
             return f"{name} = {value}: must be at least 1"
+    if options.get("stem") == "scaled" and isinstance(features := options.get("features", 128), int) and features % 4:
+        return f"features = {features}: a scaled stem needs a multiple of 4"
     depths = depth if isinstance(depth, list) else [depth]
     if isinstance(depth, list) and len(depth) != stacks:
         return f"depth has {len(depth)} numbers for {stacks} stacks: give one number or one per stack"

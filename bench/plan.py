@@ -44,13 +44,21 @@ def static_jobs(suite: Suite, *, device: str = "cpu", threads: int = 1) -> list[
     """One job per variant that needs only the network: what `validate` builds, whatever the suite measures."""
     common = _common(suite, device, threads)
     by_phase: dict[str, list[str]] = {"static": []}
+    if "accuracy" in measures_by_phase(suite.measures):
+        common["metrics"] = _metrics(suite)  # whether the data has what they need is known before anything is trained
     return [_job(suite, cell, 0, common, by_phase) for cell in _cells(suite) if cell.phase == "static"]
 
 
 METRICS = {"pose": ("pckh",)}
 """Task -> the metrics that score it where the suite names none."""
 
-FOR_ACCURACY = ("rounds", "samples", "seeds", "validations", "flip_test")
+PER_PIXEL = 8e-6
+"""Seconds of training per pixel of an image: an eight-stack hourglass on two CPU cores; only for the first estimate."""
+
+TRAINING = 86400.0
+"""Seconds after which a training for accuracy is stopped, where the suite does not say."""
+
+FOR_ACCURACY = ("rounds", "samples", "seeds", "validations", "flip_test", "timeout")
 """Keys of [train] that training time does not depend on, besides `epochs`."""
 
 
@@ -97,7 +105,7 @@ def _common(suite: Suite, device: str, threads: int) -> dict[str, Any]:
 def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping[str, list[str]]) -> Job:
     """The job of a cell carries only what its phase uses, so that nothing else changes its identity."""
     variant = cell.variant
-    tables: Json = {"data": variant.data}
+    tables: Json = {"data": variant.data | _version(variant.data["use"])}
     if cell.phase == "static":
         tables = {"data": {k: v for k, v in variant.data.items() if k not in ("train", "val")}}
     if cell.phase == "infer":
@@ -123,22 +131,33 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
 
 
 def _of_accuracy(suite: Suite, variant: Variant, round_: int) -> Json:
-    """What a training to the end needs: its budget, its metrics, the modes that are checked on the weights.
-
-    Raises:
-        UsageError: nothing says how long to train, or how to score the task.
-    """
-    train = {k: v for k, v in variant.train.items() if k not in ("rounds", "seeds") and v is not False}
+    """What a training to the end needs: its budget, its metrics, the modes that are checked on the weights."""
+    train = {k: v for k, v in variant.train.items() if k not in ("rounds", "seeds", "timeout") and v is not False}
     if "samples" in train:
         train.pop("epochs", None)
-    elif "epochs" not in train:
-        raise UsageError(f"{suite.path}: accuracy needs train.samples or train.epochs; write samples = 13000")
+    checks = {name: mode.plugins for name, mode in suite.modes.items() if mode.plugins}
+    # Each round is a training from other weights on other images' order.
+    timeout = variant.train.get("timeout", TRAINING)
+    seed = suite.seed + round_
+    return {"train": train, "metrics": _metrics(suite), "checks": checks, "seed": seed, "timeout": timeout}
+
+
+def _metrics(suite: Suite) -> list[str]:
+    """The suite's metrics, else those of its task.
+
+    Raises:
+        UsageError: nothing says how to score it.
+    """
     metrics = suite.metrics or METRICS.get(suite.task, ())
     if not metrics:
         raise UsageError(f"{suite.path}: no metric for task '{suite.task}'; write metrics = [...], see: bench list metric")
-    checks = {name: mode.plugins for name, mode in suite.modes.items() if mode.plugins}
-    # Each round is a training from other weights on other images' order.
-    return {"train": train, "metrics": list(metrics), "checks": checks, "seed": suite.seed + round_}
+    return list(metrics)
+
+
+def _version(dataset: str) -> Json:
+    """The version of a data set that is made: what is drawn differently is other data."""
+    version = plugins.constant(plugins.path("dataset", dataset), "VERSION")
+    return {} if version is None else {"version": version}
 
 
 def _arch_file(suite: Suite, variant: Variant) -> str:
@@ -164,5 +183,14 @@ def _guess(job: Job) -> float:
     if job.phase == "train":
         return STARTUP + 2 * protocol.train_seconds
     if job.phase == "accuracy":
-        return job.timeout  # nothing here tells how fast it trains; the profile's limit is the most it can take
+        return STARTUP + _training_images(job) * _pixels(job) * PER_PIXEL
     return STARTUP
+
+
+def _training_images(job: Job) -> float:
+    return float(job.train.get("samples") or job.train.get("epochs", 1) * job.data.get("train", 1))
+
+
+def _pixels(job: Job) -> float:
+    size = job.data.get("size", 256)
+    return float(size * size if isinstance(size, int) else size[0] * size[1])

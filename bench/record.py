@@ -284,7 +284,7 @@ def fingerprints(job: Job) -> dict[str, Json]:
     # Where a data set lies on this machine does not determine a figure.
     chosen = {k: v for k, v in job.data.get("options", {}).items() if k != "path"}
     options = {f"data.{k}": v for k, v in chosen.items()}
-    dataset = options | {"data.use": job.data.get("use")}
+    dataset = options | {f"data.{key}": job.data[key] for key in ("use", "version") if key in job.data}
     common = {"protocol.version": PROTOCOL, "data.size": job.data.get("size"), "device": job.device.partition(":")[0]}
     timing = {f"protocol.{k}": v for k, v in protocol.items() if not k.startswith(("train_", "eval_", "fvcore_"))}
     if job.phase == "static":
@@ -299,7 +299,7 @@ def fingerprints(job: Job) -> dict[str, Json]:
     recipe["train.recipe"] = written.get("name", "")
     recipe |= {"train.batch": job.train.get("batch"), "data.train": job.data.get("train"), "mode": job.modes}
     if job.phase == "accuracy":  # neither the machine nor how fast it is measured
-        budget = {f"train.{key}": job.train[key] for key in ("epochs", "samples") if key in job.train}
+        budget = {f"train.{key}": job.train[key] for key in ("epochs", "samples", "flip_test") if key in job.train}
         sizes = {"data.size": job.data.get("size"), "data.val": job.data.get("val"), "protocol.version": PROTOCOL}
         return {"accuracy": dataset | sizes | recipe | budget}
     steps = {f"protocol.{k}": v for k, v in protocol.items() if k.startswith(("train_", "memory_"))}

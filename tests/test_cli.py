@@ -55,7 +55,7 @@ def test_nothing_asked_is_answered_with_the_help_page(bench: Typed) -> None:
     [
         (["rnu", "smoke"], "unknown command 'rnu'; did you mean 'run'?"),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'?"),
-        (["xyz"], "unknown command 'xyz'; one of: check, init, list, report, run, show"),
+        (["xyz"], "unknown command 'xyz'; one of: check, data, init, list, plot, report, run, show"),
         (["--verison"], "No such option '--verison'"),
         (["report"], "Missing argument 'RUN'; see: "),
         (["show", "a", "b"], "Got unexpected extra argument (b); see: "),

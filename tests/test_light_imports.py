@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-HEAVY = {"torch", "pandas", "scipy", "numpy", "fvcore", "pynvml", "rich"}
+HEAVY = {"torch", "pandas", "scipy", "numpy", "fvcore", "pynvml", "rich", "altair", "vl_convert", "narwhals", "PIL"}
 
 PROBE = """
 import json, sys
@@ -52,6 +52,7 @@ def imported(*arguments: str) -> set[str]:
         (["list"], HEAVY | {"pydantic", "tomlkit"}),
         (["run", "--help"], HEAVY),
         (["report", "--help"], HEAVY),
+        (["plot", "--help"], HEAVY),
     ],
     ids=" ".join,
 )

@@ -120,15 +120,15 @@ def test_each_job_measures_what_belongs_to_its_phase() -> None:
 
 
 def test_measures_know_their_phases() -> None:
-    assert measures_by_phase(plugins.names("measure")).keys() == {"static", "infer", "train"}
+    assert measures_by_phase(plugins.names("measure")).keys() == {"static", "infer", "train", "accuracy"}
 
 
 @pytest.mark.parametrize(
     ("phase", "tables"),
-    [("static", {"data"}), ("infer", {"data", "infer"}), ("train", {"data", "train"})],
+    [("static", {"data"}), ("infer", {"data", "infer"}), ("train", {"data", "train"}), ("accuracy", {"data", "train"})],
 )
 def test_a_job_carries_only_the_tables_of_its_phase(phase: str, tables: set[str]) -> None:
-    job = next(job for job in plan(suite()) if job.phase == phase)
+    job = next(job for job in plan(suite(measures=("params", "infer", "train_time", "accuracy"))) if job.phase == phase)
     assert {name for name in ("data", "infer", "train") if getattr(job, name)} == tables
 
 
@@ -203,3 +203,61 @@ def test_a_plan_does_not_change_the_suite() -> None:
     before = suite()
     plan(before)
     assert before == replace(before) == suite()
+
+
+def training(**changes: Any) -> Suite:
+    """A suite that trains to the end."""
+    train = {"batch": 2, "recipe": RECIPE, "mode": "fast", "samples": 100, "epochs": 3, "seeds": 2, "validations": 4}
+    return suite(**{"measures": ("accuracy",), "variants": (variant("a", train=train),)} | changes)
+
+
+def test_accuracy_is_trained_once_per_seed_in_the_training_mode() -> None:
+    jobs = plan(training())
+    assert [(job.cell, job.round, job.seed) for job in jobs] == [("a/fast/accuracy", 0, 1), ("a/fast/accuracy", 1, 2)]
+    assert jobs[0].modes == {"channels_last": True}
+    assert jobs[0].metrics == ["pckh"]
+    assert jobs[0].infer == {}
+
+
+def test_samples_win_over_epochs_and_what_plans_a_training_is_not_part_of_it() -> None:
+    (job, _) = plan(training())
+    assert job.train == {"batch": 2, "recipe": RECIPE, "mode": "fast", "samples": 100, "validations": 4}
+    (job,) = plan(training(variants=(variant("a", train={"batch": 2, "recipe": RECIPE, "mode": "fast", "epochs": 3}),)))
+    assert job.train["epochs"] == 3
+
+
+def test_every_mode_with_plugins_is_checked_on_the_trained_weights() -> None:
+    assert plan(training())[0].checks == {"fast": {"channels_last": True}}
+
+
+def test_a_training_may_take_a_day_or_what_the_suite_says() -> None:
+    assert plan(training())[0].timeout == 86400
+    train = {"batch": 2, "recipe": RECIPE, "mode": "fast", "samples": 100, "timeout": 50.0}
+    assert plan(training(variants=(variant("a", train=train),)))[0].timeout == 50
+
+
+def test_how_long_is_trained_does_not_change_the_job_that_times_a_step() -> None:
+    def steps(**changes: Any) -> list[str]:
+        train = {"batch": 2, "recipe": RECIPE, "mode": "fast"} | changes
+        return [job.id for job in plan(suite(measures=("train_time",), variants=(variant("a", train=train),)))]
+
+    assert steps() == steps(samples=100, seeds=3, validations=5, flip_test=True, timeout=9.0)
+
+
+def test_a_task_without_a_metric_says_what_to_write() -> None:
+    with pytest.raises(UsageError, match=r"no metric for task 'binary'; write metrics = \[\.\.\.\]"):
+        plan(training(task="binary"))
+
+
+def test_the_first_guess_of_a_training_grows_with_its_images_and_pixels() -> None:
+    def guess(**changes: Any) -> float:
+        return expected_seconds([job_with(phase="accuracy", **changes)], {})[0] - STARTUP
+
+    small = guess(train={"samples": 1000}, data={"size": 128, "train": 50})
+    assert guess(train={"epochs": 40}, data={"size": 128, "train": 50}) == pytest.approx(2 * small)
+    assert guess(train={"samples": 1000}, data={"size": [256, 128], "train": 50}) == pytest.approx(2 * small)
+
+
+def test_validation_knows_the_metrics_only_where_accuracy_is_measured() -> None:
+    assert static_jobs(training())[0].metrics == ["pckh"]
+    assert static_jobs(suite())[0].metrics == []

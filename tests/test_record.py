@@ -11,6 +11,7 @@ from jobs import header, job, record
 from bench import record as module
 from bench.record import (
     FLAGS,
+    PHASES,
     STATUSES,
     Header,
     Job,
@@ -149,12 +150,14 @@ CHANGES: dict[str, Any] = {
     "infer": {"batch": 2},
     "train": {"batch": 2},
     "measures": ["params"],
+    "metrics": ["pckh"],
     "protocol": Protocol(min_samples=1),
     "device": "cuda",
     "threads": 2,
     "seed": 1,
 }
 PLACES: dict[str, Any] = {
+    "checks": {"fast": {"amp": "float16"}},
     "arch_file": "/x/unet.py",
     "weights": "/x/a.pt",
     "paths": ["/x"],
@@ -173,7 +176,7 @@ def test_the_id_differs_for_anything_that_counts(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", PLACES)
-def test_the_id_ignores_where_files_lie_and_how_long_we_wait(field: str) -> None:
+def test_the_id_ignores_where_files_lie_how_long_we_wait_and_what_is_checked_after(field: str) -> None:
     assert job(**{field: PLACES[field]}).id == job().id
 
 
@@ -198,28 +201,33 @@ def prints(phase: str, **changes: Any) -> dict[str, Any]:
     return fingerprints(job(phase=phase, **asked))
 
 
-@pytest.mark.parametrize("phase", ["static", "infer", "train"])
+@pytest.mark.parametrize("phase", PHASES)
 def test_families(phase: str) -> None:
-    families = {"static": {"static"}, "infer": {"infer", "eval"}, "train": {"train"}}
+    families = {"static": {"static"}, "infer": {"infer", "eval"}, "train": {"train"}, "accuracy": {"accuracy"}}
     assert prints(phase).keys() == families[phase]
 
 
 NOBODY: set[str] = set()
+EVERY = {"static", "infer", "eval", "train", "accuracy"}
 
 
 @pytest.mark.parametrize(
     ("changes", "moved"),
     [
-        ({"data": DATA | {"size": 128}}, {"static", "infer", "eval", "train"}),
-        ({"data": DATA | {"use": "photos"}}, {"eval", "train"}),
-        ({"data": DATA | {"options": {"noise": 1}}}, {"static", "infer", "eval", "train"}),
+        ({"data": DATA | {"size": 128}}, EVERY),
+        ({"data": DATA | {"use": "photos"}}, {"eval", "train", "accuracy"}),
+        ({"data": DATA | {"version": 2}}, {"eval", "train", "accuracy"}),
+        ({"data": DATA | {"options": {"noise": 1}}}, EVERY),
         ({"data": DATA | {"options": {"path": "/x"}}}, NOBODY),
-        ({"data": DATA | {"val": 20}}, {"eval"}),
-        ({"data": DATA | {"train": 200}}, {"train"}),
+        ({"data": DATA | {"val": 20}}, {"eval", "accuracy"}),
+        ({"data": DATA | {"train": 200}}, {"train", "accuracy"}),
         ({"infer": {"batch": 2}}, {"infer", "eval"}),
-        ({"train": TRAIN | {"batch": 6}}, {"train"}),
-        ({"train": TRAIN | {"recipe": {"name": "slow", "lr": 0.1}}}, {"train"}),
-        ({"train": TRAIN | {"epochs": 4}}, NOBODY),
+        ({"train": TRAIN | {"batch": 6}}, {"train", "accuracy"}),
+        ({"train": TRAIN | {"recipe": {"name": "slow", "lr": 0.1}}}, {"train", "accuracy"}),
+        ({"train": TRAIN | {"epochs": 4}}, {"accuracy"}),
+        ({"train": TRAIN | {"samples": 400}}, {"accuracy"}),
+        ({"train": TRAIN | {"flip_test": True}}, {"accuracy"}),
+        ({"train": TRAIN | {"validations": 20}}, NOBODY),
         ({"train": TRAIN | {"mode": "amp"}}, NOBODY),
         ({"device": "cuda"}, {"infer", "eval", "train"}),
         ({"threads": 2}, {"infer", "eval", "train"}),
@@ -229,7 +237,7 @@ NOBODY: set[str] = set()
         ({"protocol": Protocol(train_steps=5)}, {"train"}),
         ({"protocol": Protocol(fvcore_seconds=5)}, NOBODY),
         ({"options": {"stacks": 2}}, NOBODY),
-        ({"modes": {"amp": "float16"}, "mode": "amp"}, {"infer", "eval", "train"}),
+        ({"modes": {"amp": "float16"}, "mode": "amp"}, {"infer", "eval", "train", "accuracy"}),
         ({"round": 2}, NOBODY),
         ({"seed": 2}, NOBODY),
         ({"timeout": 2.0, "artefacts": "/x"}, NOBODY),
@@ -239,7 +247,7 @@ NOBODY: set[str] = set()
 def test_a_change_moves_its_families_and_no_other(changes: dict[str, Any], moved: set[str]) -> None:
     found = {
         family
-        for phase in ("static", "infer", "train")
+        for phase in PHASES
         for family, before in prints(phase).items()
         if prints(phase, **changes)[family] != before
     }
@@ -255,7 +263,7 @@ def test_a_fingerprint_names_the_field_that_differs() -> None:
     assert {field for field in before if before[field] != after[field]} == {"protocol.min_samples"}
 
 
-@pytest.mark.parametrize("phase", ["static", "infer", "train"])
+@pytest.mark.parametrize("phase", PHASES)
 def test_a_new_way_of_measuring_compares_with_nothing_older(phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = prints(phase)
     monkeypatch.setattr(module, "PROTOCOL", module.PROTOCOL + 1)

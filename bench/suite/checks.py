@@ -283,7 +283,9 @@ def _training_needs(raw: Json, home: Path) -> Iterator[Problem]:
         for name in (name for _, name in _texts(table.get("measures")) if name in valid):
             phases = plugins.constant(plugins.path("measure", name), "PHASE")
             if phases in ("train", "accuracy"):
-                for key, example in (("recipe", '"rmsprop_hourglass"'), ("batch", "20")):
+                needs = [("recipe", '"rmsprop_hourglass"'), ("batch", "20")]
+                needs += [("samples", "13000")] if phases == "accuracy" and "epochs" not in train else []
+                for key, example in needs:
                     if key not in train:
                         yield Problem(("train", key), f"measure '{name}' needs train.{key}", f"write {key} = {example}")
 

@@ -124,6 +124,7 @@ class Train(TrainPart):
 
     seeds: Count | None = Field(default=None, description="Trainings per variant for accuracy, each from other weights.")
     validations: Count | None = Field(default=None, description="How often a training is scored on its way; 10.")
+    timeout: Minutes | None = Field(default=None, description="Seconds after which a training for accuracy is stopped; a day.")
     flip_test: bool = Field(default=False, description="Score the mean of the answers to an image and its mirror image.")
     rounds: Count | None = Field(default=None, description="Rounds of this phase, instead of the suite's.")
 
@@ -253,8 +254,8 @@ class Schedule(Table):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> "Schedule":
-        own = {"steps": {"milestones", "gamma"}, "linear": {"start", "end"}}[self.kind]
-        other = sorted(self.model_fields_set - own - {"kind"})
+        own = {"steps": ("milestones", "gamma"), "linear": ("start", "end")}[self.kind]
+        other = sorted(self.model_fields_set.difference(own, ["kind"]))
         if other:
             message = "kind \"{kind}\" has no '{key}'; write {own}"
             raise PydanticCustomError("schedule", message, {"kind": self.kind, "key": other[0], "own": " and ".join(own)})

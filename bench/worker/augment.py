@@ -25,7 +25,7 @@ def augment(batch: Batch, options: dict[str, Any], generator: torch.Generator) -
     deviations, as the common PyTorch ports of the stacked hourglass do), about the image's centre, zero outside.
 
     Args:
-        batch: image uint8 N C H W, and as far as it has them joints N K 2 (pixels), labelled and visible N K,
+        batch: image uint8 N C H W, and as far as it has them joints N K 2 (pixels; the first covers 0 to 1), labelled and visible N K,
             head_size N, part N H W, mask N H W.
         options: scale, rotate, rotate_share, flip, gain; what is left out is off.
         generator: on the CPU, so that the same numbers are drawn whatever the device.
@@ -83,9 +83,8 @@ def _moved(batch: Batch, scale: Tensor, angle: Tensor) -> Batch:
         if name in batch:
             changed[name] = sampled(batch[name][:, None], "nearest")[:, 0].to(batch[name].dtype)
     if "joints" in batch:
-        centre = (side - 1) / 2
-        moved = (batch["joints"] - centre) @ torch.linalg.inv(linear).mT + centre
-        inside = ((moved >= 0) & (moved <= side - 1)).all(-1)
+        moved = (batch["joints"] - side / 2) @ torch.linalg.inv(linear).mT + side / 2
+        inside = ((moved >= 0) & (moved < side)).all(-1)
         changed |= {"joints": moved, "labelled": batch["labelled"] & inside}
         if "visible" in batch:
             changed["visible"] = batch["visible"] & inside
@@ -118,7 +117,7 @@ def _mirrored(batch: Batch, flipped: Tensor) -> Batch:
     if "joints" in batch:
         order = list(MIRRORED_JOINTS)
         mirrored = batch["joints"][:, order].clone()
-        mirrored[..., 0] = batch["image"].shape[-1] - 1 - mirrored[..., 0]
+        mirrored[..., 0] = batch["image"].shape[-1] - mirrored[..., 0]
         swap("joints", mirrored)
         for name in ("labelled", "visible"):
             if name in batch:

@@ -344,3 +344,13 @@ def test_the_reference_notices(
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fault(model, monkeypatch)
     assert worst(model, [2, 2], state) > 1e-3
+
+
+def test_a_scaled_stem_is_the_papers_at_its_width_and_narrower_below() -> None:
+    paper, scaled = on_meta(stacks=1, stem="paper"), on_meta(stacks=1, stem="scaled")
+    shapes = [{name: tuple(p.shape) for name, p in network.named_parameters()} for network in (paper, scaled)]
+    assert shapes[0] == shapes[1]
+    narrow = on_meta(stacks=1, features=32, depth=3, stem="scaled")
+    assert count(narrow) == 180_400
+    assert narrow.stem[0].out_channels == 16
+    assert "multiple of 4" in (check({"stem": "scaled", "features": 30}, (256, 256)) or "")

@@ -6,9 +6,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from suite_text import GOOD, problems
+from suite_text import GOOD, problems, write
 
 from bench import plugins
+from bench.suite import load_suite
 from bench.suite.schema import schema
 
 SUITES = plugins.INSTALLED / "suites"
@@ -27,7 +28,39 @@ def test_a_wrong_recipe_has_its_own_file_and_line(tmp_path: Path) -> None:
     ]
 
 
-RECIPE_KEYS = ["loss", "lr", "momentum", "optimizer", "schedule", "sigma", "source", "title", "weight_decay"]
+RECIPE_KEYS = [
+    *("augment", "loss", "lr", "momentum", "optimizer", "positive"),
+    *("schedule", "sigma", "source", "title", "warmup", "weight_decay"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('schedule = { kind = "linear", milestones = [3] }', "kind \"linear\" has no 'milestones'; write start and end"),
+        ("schedule = { start = 0.3 }", "kind \"steps\" has no 'start'; write milestones and gamma"),
+        ('schedule = { kind = "cosine" }', "unknown value; one of: linear, steps"),
+        ("augment = { flip = 2 }", "flip"),
+        ("augment = { zoom = 0.2 }", "unknown key 'zoom'"),
+        ("warmup = -1", "must be at least 0"),
+        ("positive = -1.0", "must be at least 0"),
+    ],
+)
+def test_faults_of_a_recipe_say_what_to_write(tmp_path: Path, line: str, problem: str) -> None:
+    (tmp_path / "recipes").mkdir()
+    recipe = 'title = "t"\noptimizer = "adam"\nlr = 0.1\nloss = "heatmap_mse"\n'
+    (tmp_path / "recipes" / "mine.toml").write_text(f"{recipe}{line}\n")
+    (found,) = problems(tmp_path, GOOD.replace("rmsprop_hourglass", "mine"))
+    assert found.startswith(f"{tmp_path / 'recipes' / 'mine.toml'}:5: ")
+    assert problem in found
+
+
+def test_accuracy_needs_to_know_how_long_to_train(tmp_path: Path) -> None:
+    text = GOOD.replace('"train_time"]', '"train_time", "accuracy"]')
+    (found,) = problems(tmp_path, text)
+    assert "measure 'accuracy' needs train.samples; write samples = 13000" in found
+    suite = load_suite(write(tmp_path, text.replace('mode = "fast"\n', 'mode = "fast"\nepochs = 3\n', 1)))
+    assert suite.variants[0].train["epochs"] == 3
 
 
 def test_the_schema_refuses_what_the_parser_refuses() -> None:

@@ -16,6 +16,9 @@ from bench.worker.people.backgrounds import Scenes
 from bench.worker.people.draws import Draws
 from bench.worker.people.visibility import labelled_in, visible_in
 
+VERSION = 1
+"""Of what is drawn: figures of one version are not compared with those of another."""
+
 FIRST = {"train": 0, "val": 10_000_000, "test": 20_000_000}
 """Where each split's indices begin; OTHERS is added for the labels of the shuffled control."""
 

@@ -33,8 +33,11 @@ SETTLED_SHARE, SETTLED_POINTS = 0.8, 1.0
 
 FEWEST_VALIDATIONS = 5
 
-FALLEN_SHARE = 0.1
-"""The mean loss of this last share of the training must be below that of the first."""
+FALLEN_SHARE, FALLEN_BY = 0.1, 0.01
+"""The mean loss of this last share of the training must be so much (relative) below that of the first."""
+
+HARM = 0.5
+"""Points that a mode may cost on the trained weights; more, with an interval below zero, is a mismatch."""
 
 EXAMPLES = 8
 """Validation images that are kept with their predictions, to be looked at."""
@@ -101,7 +104,7 @@ def not_fallen(losses: Shown) -> str:
     """Why a loss curve is not that of a training; empty where it is."""
     count = max(1, round(FALLEN_SHARE * len(losses)))
     first, last = (sum(part) / count for part in (losses[:count], losses[-count:]))
-    if len(losses) < 2 or last < first:
+    if len(losses) < 2 or last < (1 - FALLEN_BY) * first:
         return ""
     return f"the loss did not fall: {first:.4g} in the first tenth of the training, {last:.4g} in the last"
 
@@ -256,7 +259,10 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
     moved = module.shift(other, reference)
     yield Value(quantity=shift, value=moved["p99"], details=moved, reason="" if moved["joints"] else "no joints")
     value, low, high = module.change(other, reference)
-    yield Value(quantity=change, value=value, low=low, high=high, how="paired bootstrap over images")
+    harmed = high < 0 and value < -HARM
+    how = f"mismatch: {value:+.2f} points" if harmed else "paired bootstrap over images"
+    flags = ["mismatch"] if harmed else []
+    yield Value(quantity=change, value=value, low=low, high=high, how=how, flags=flags)
 
 
 def examples(subject: Subject, metrics: list[Any]) -> None:

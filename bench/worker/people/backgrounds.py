@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from bench.worker.people.draws import Draws, bits, uniform
+from bench.worker.people.draws import Draws, bits, constant, uniform
 
 NOISE = 24
 """Noise lies in [-NOISE, NOISE]: four standard deviations."""
@@ -78,14 +78,16 @@ def backgrounds(split: str, edge: int, device: torch.device) -> Tensor:
 @cache
 def noise(length: int, device: torch.device) -> Tensor:
     """Packed int32 of this length: close to Gaussian in each colour, of deviation SIGMA, with NOISE added."""
-    index = torch.tensor([BANK_SEEDS["noise"] * 1_000_000], device=device)
-    number = bits(index, 3 * length).view(3, length)
-    total = torch.zeros(number.shape, device=device)
-    for byte in range(8):
-        total += (number >> 8 * byte & 255).float()
-    deviation = (8 * (256**2 - 1) / 12) ** 0.5
-    level = ((total - 8 * 127.5) * (SIGMA / deviation)).round().clamp(-NOISE, NOISE).to(torch.int32) + NOISE
-    return level[0] + (level[1] << 8) + (level[2] << 16)
+    deviation = (8 * (256**2 - 1) / 12) ** 0.5  # of the sum of eight uniform bytes
+    pixel = torch.zeros(length, dtype=torch.int32, device=device)
+    for channel in range(3):
+        number = bits(torch.tensor([BANK_SEEDS["noise"] * 1_000_000 + channel], device=device), length)[0]
+        total = torch.zeros(length, device=device)
+        for byte in range(8):
+            total += number >> 8 * byte & 255
+        level = ((total - 8 * 127.5) * (SIGMA / deviation)).round().clamp(-NOISE, NOISE)
+        pixel += level.to(torch.int32) + NOISE << 8 * channel
+    return pixel
 
 
 class Scenes:
@@ -97,7 +99,7 @@ class Scenes:
         self._bank = backgrounds(split, edge, draws.device)
         self._noise = noise(max(NOISE_LENGTH, 2 * pixels), draws.device)
         choices = (BACKGROUNDS, 2, edge - size[0], edge - size[1], len(self._noise) - pixels)
-        place = draws.take(len(choices)).double() * torch.tensor(choices, device=draws.device)
+        place = draws.take(len(choices)).double() * constant(choices, draws.device, torch.float64)
         self._place = place.long()
 
     def put_behind(self, pixel: Tensor, empty: Tensor, rows: slice) -> None:

@@ -5,7 +5,6 @@ torch's own differ in the last bit with the place of an element in its vector.
 """
 
 import math
-from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -93,6 +92,6 @@ def root(square: Tensor) -> Tensor:
 
 
 @cache
-def constant(values: Sequence[object], device: torch.device) -> Tensor:
-    """A table of nested tuples as float32 on a device, made once."""
-    return torch.tensor(values, dtype=torch.float32, device=device)
+def constant(values: tuple[object, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A table of nested tuples on a device, made once, so that no batch waits for a copy."""
+    return torch.tensor(values, dtype=dtype, device=device)

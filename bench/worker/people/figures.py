@@ -19,8 +19,8 @@ OCCLUDERS = 3
 NUMBERS = 160
 """Random numbers that a sample may take."""
 
-SIDES = 4
-"""Limbs: right arm, left arm, right leg, left leg, of four segments each."""
+LIMBS = 4
+"""Right arm, left arm, right leg, left leg, of four segments each."""
 
 LENGTHS = (((0.165, 0.145, 0.05, 0.04),) * 2) + (((0.245, 0.235, 0.05, 0.035),) * 2)
 """Upper arm, forearm, hand, fingers; thigh, shin, foot, toes: in statures."""
@@ -30,6 +30,9 @@ SHORTEST = (((0.6, 0.6, 0.8, 0.8),) * 2) + (((0.65, 0.65, 0.7, 0.7),) * 2)
 
 ARM_RADII = ((0.036, 0.029), (0.029, 0.021), (0.021, 0.024), (0.019, 0.010))
 LEG_RADII = ((0.052, 0.040), (0.040, 0.025), (0.026, 0.026), (0.023, 0.016))
+
+SPINE = (0.05, 0.22, 0.42, 0.84)
+"""Where the three pieces of the spine begin and end, from pelvis to thorax; each hides part of the one above."""
 
 ARM_ANGLES = ((-0.375, 1.525, 1.2), (-2.2, 3.8, 0.0), (-0.5, 0.5, 0.5), (-0.3, 0.3, 0.3))
 LEG_ANGLES = ((-0.175, 1.035, 0.0), (-1.1, 1.6, 0.0), (0.2, 0.9, 0.0), (-0.1, 0.4, 0.0))
@@ -106,14 +109,12 @@ class Figures:
         head_box: N 4, x1 y1 x2 y2, pixels.
         head_size: N, pixels: 0.6 x the box's diagonal, 25.6 x the camera's scale in a 256 px image.
         capsules: P = len(LABELS) of them, placed.
-        behind: N, bool: seen from behind.
     """
 
     joints: Tensor
     head_box: Tensor
     head_size: Tensor
     capsules: Capsules
-    behind: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,9 @@ def sample(draws: Draws, preset: Preset, size: tuple[int, int]) -> Figures:
     """People of a preset for images of size (H, W): of the shorter side's scale, in the middle."""
     side = min(size)
     body = _body(draws, preset)
-    trunk, width = _trunk(draws, body)
+    trunk = _trunk(draws, body)
     limbs = _limbs(draws, preset, body, trunk)
-    ends, radii = _shapes(draws, body, trunk, (limbs, width))
+    ends, radii = _shapes(draws, body, trunk, limbs)
     joints = _joints(trunk, limbs)
     scale, shift = _camera(draws, preset, joints, body)
     scale, shift = scale * side, shift * side + constant((size[1] / 2, size[0] / 2), shift.device)
@@ -152,7 +153,7 @@ def sample(draws: Draws, preset: Preset, size: tuple[int, int]) -> Figures:
     )
     head = body.head * scale
     box = _head_box(joints, body.up[:, 3], head)
-    return Figures(joints, box, head * 0.75, capsules, body.behind)
+    return Figures(joints, box, head * 0.75, capsules)
 
 
 def _body(draws: Draws, preset: Preset) -> Body:
@@ -181,8 +182,8 @@ def _across(up: Tensor) -> Tensor:
     return torch.stack([-up[:, 1], up[:, 0]], 1)
 
 
-def _trunk(draws: Draws, body: Body) -> tuple[Tensor, Tensor]:
-    """Pelvis, thorax, upper neck, head top, right and left shoulder, right and left hip: N 8 2; half widths N 2."""
+def _trunk(draws: Draws, body: Body) -> Tensor:
+    """Pelvis, thorax, upper neck, head top, right and left shoulder, right and left hip: N 8 2."""
     sign = torch.where(body.behind, -1.0, 1.0)
     torso = draws.between(0.25, 0.29) * draws.between(0.85, 1.0)
     shoulder = draws.between(0.095, 0.125) * body.cos_yaw
@@ -194,23 +195,23 @@ def _trunk(draws: Draws, body: Body) -> tuple[Tensor, Tensor]:
     arm = _across(body.up[:, 1]) * (shoulder * sign)[:, None]
     leg = _across(body.up[:, 0]) * (hip * sign)[:, None]
     points = [pelvis, thorax, neck, top, thorax - arm, thorax + arm, pelvis - leg, pelvis + leg]
-    return torch.stack(points, 1), torch.stack([shoulder, hip], 1)
+    return torch.stack(points, 1)
 
 
 def _limbs(draws: Draws, preset: Preset, body: Body, trunk: Tensor) -> Tensor:
     """The five points of each limb, from shoulder or hip to the finger tips or toes: N 4 5 2."""
     device = trunk.device
     table = constant((*(ARM_ANGLES,) * 2, *(LEG_ANGLES,) * 2), device)  # limb, segment, (least, range, range)
-    first, second = draws.take(SIDES, 4), draws.take(SIDES, 4)
+    first, second = draws.take(LIMBS, 4), draws.take(LIMBS, 4)
     relative = (table[..., 0] + table[..., 1] * first + table[..., 2] * second) * preset.pose
     sign = torch.where(body.behind, -1.0, 1.0)[:, None] * constant((-1.0, 1.0, -1.0, 1.0), device)
-    angle = body.tilt[:, [1, 1, 0, 0]]
+    angle = body.tilt.flip(1).repeat_interleave(2, 1)
     angles = []
     for segment in range(4):
         angle = angle + sign * relative[..., segment]
         angles.append(angle)
     shortest = constant(SHORTEST, device)
-    length = constant(LENGTHS, device) * (shortest + (1 - shortest) * draws.take(SIDES, 4))
+    length = constant(LENGTHS, device) * (shortest + (1 - shortest) * draws.take(LIMBS, 4))
     steps = direction(torch.stack(angles, 2)) * length[..., None]
     points = [trunk[:, 4:8]]
     for segment in range(4):
@@ -218,59 +219,53 @@ def _limbs(draws: Draws, preset: Preset, body: Body, trunk: Tensor) -> Tensor:
     return torch.stack(points, 2)
 
 
-def _shapes(draws: Draws, body: Body, trunk: Tensor, rest: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Ends N 27 2 2 and radii N 27 2 of all but the bars, in statures; `rest` is the limbs and the half widths."""
-    limbs, width = rest
-    device = trunk.device
-    n = len(trunk)
-    limb_ends = torch.stack([limbs[:, :, :-1], limbs[:, :, 1:]], 3).reshape(n, 16, 2, 2)
-    radii = constant((*ARM_RADII, *ARM_RADII, *LEG_RADII, *LEG_RADII), device)
-    limb_radii = radii * body.girth[:, None, None]
+def _shapes(draws: Draws, body: Body, trunk: Tensor, limbs: Tensor) -> tuple[Tensor, Tensor]:
+    """Ends N 27 2 2 and radii N 27 2 of all but the bars, in statures."""
+    limb_ends = torch.stack([limbs[:, :, :-1], limbs[:, :, 1:]], 3).flatten(1, 2)
+    table = constant((*ARM_RADII, *ARM_RADII, *LEG_RADII, *LEG_RADII), trunk.device)
+    ends = torch.cat([limb_ends, _trunk_ends(body, trunk)], 1)
+    return ends, torch.cat([table * body.girth[:, None, None], _trunk_radii(draws, body)], 1)
 
-    pelvis, thorax, neck, top = (trunk[:, i, None] for i in range(4))
-    spine = pelvis + (thorax - pelvis) * constant((0.1, 0.25, 0.48, 0.84), device)[:, None]
-    right, left = trunk[:, 4, None], trunk[:, 5, None]
-    hips = trunk[:, 6:8]
-    along, across = (top - neck), _across(body.up[:, 3])[:, None] * body.head[:, None, None]
+
+def _trunk_ends(body: Body, trunk: Tensor) -> Tensor:
+    """Hips, three of the spine, right and left shoulder, neck, head, hair, eyes: N 11 2 2."""
+    pelvis, thorax, neck, top, right, left = trunk[:, :6, None].unbind(1)
+    spine = pelvis + (thorax - pelvis) * constant(SPINE, trunk.device)[:, None]
+    along, across = top - neck, _across(body.up[:, 3])[:, None] * body.head[:, None, None]
     look = torch.where(body.behind, 0.0, body.sin_yaw * 0.16)[:, None, None]
+    back = across * (look * 0.5)
     crown = torch.where(body.behind, 0.45, 0.72)[:, None, None]
     eyes = neck + along * 0.42 + across * look
-    ends = [
-        *(hips, spine[:, 0:2], spine[:, 1:3], spine[:, 2:4]),
-        *(torch.cat([thorax + (s - thorax) * 0.25, s], 1) for s in (right, left)),
+    pairs = [
+        *(trunk[:, 6:8], spine[:, 0:2], spine[:, 1:3], spine[:, 2:4]),
+        *(torch.cat([thorax + (shoulder - thorax) * 0.25, shoulder], 1) for shoulder in (right, left)),
         torch.cat([thorax, neck + along * 0.1], 1),
         torch.cat([neck + along * 0.34, neck + along * 0.6], 1),
-        torch.cat([neck + along * crown - across * (look * 0.5), neck + along * 0.66 - across * (look * 0.5)], 1),
-        *((eyes + across * offset).expand(n, 2, 2) for offset in (-0.16, 0.16)),
+        torch.cat([neck + along * crown - back, neck + along * 0.66 - back], 1),
+        *((eyes + across * offset).expand(-1, 2, 2) for offset in (-0.16, 0.16)),
     ]
-    chest = draws.between(0.06, 0.078)
-    waist, girth, head = chest * 0.92, body.girth, body.head
-    eye = torch.where(body.behind, -1.0, head * 0.065)
-    hair = torch.where(body.behind, head * 0.36, head * 0.34)
-    fixed = {name: girth * radius for name, radius in (("hips", 0.054), ("shoulder", 0.042), ("neck", 0.028))}
+    return torch.stack(pairs, 1)
+
+
+def _trunk_radii(draws: Draws, body: Body) -> Tensor:
+    """The radii of the same: N 11 2."""
+    girth, head = body.girth, body.head
+    chest = draws.between(0.06, 0.078) * girth
+    waist, hips, shoulder, neck = chest * 0.92, girth * 0.054, girth * 0.042, girth * 0.028
+    hair, eye = torch.where(body.behind, head * 0.36, head * 0.34), torch.where(body.behind, -1.0, head * 0.065)
     pairs = [
-        *((fixed["hips"], fixed["hips"]), (girth * waist, girth * waist), (girth * waist, girth * chest)),
-        *((girth * chest, girth * chest), (fixed["shoulder"], fixed["shoulder"] * 0.9)),
-        *((fixed["shoulder"], fixed["shoulder"] * 0.9), (fixed["neck"], fixed["neck"])),
-        *((head * 0.34, head * 0.4), (hair, head * 0.38), (eye, eye), (eye, eye)),
+        *((hips, hips), (waist, waist), (waist, chest), (chest, chest)),
+        *((shoulder, shoulder * 0.9),) * 2,
+        *((neck, neck), (head * 0.34, head * 0.4), (hair, head * 0.38), (eye, eye), (eye, eye)),
     ]
-    trunk_radii = torch.stack([torch.stack(pair, 1) for pair in pairs], 1)
-    return torch.cat([limb_ends, torch.stack(ends, 1)], 1), torch.cat([limb_radii, trunk_radii], 1)
+    return torch.stack([torch.stack(pair, 1) for pair in pairs], 1)
 
 
 def _joints(trunk: Tensor, limbs: Tensor) -> Tensor:
     """MPII's 16 joints: N 16 2."""
     r_arm, l_arm, r_leg, l_leg = limbs.unbind(1)
-    return torch.cat(
-        [
-            r_leg[:, [2, 1, 0]],
-            l_leg[:, [0, 1, 2]],
-            trunk[:, 0:4],
-            r_arm[:, [2, 1, 0]],
-            l_arm[:, [0, 1, 2]],
-        ],
-        1,
-    )
+    legs, arms = ([right[:, :3].flip(1), left[:, :3]] for right, left in ((r_leg, l_leg), (r_arm, l_arm)))
+    return torch.cat([*legs, trunk[:, :4], *arms], 1)
 
 
 def _camera(draws: Draws, preset: Preset, joints: Tensor, body: Body) -> tuple[Tensor, Tensor]:
@@ -280,7 +275,7 @@ def _camera(draws: Draws, preset: Preset, joints: Tensor, body: Body) -> tuple[T
     stature = scale * (34.13 / 256) / body.head
     middle = (joints.amin(1) + joints.amax(1)) * 0.5
     jitter = draws.between(-0.05, 0.05, 2)
-    down = draws.between(0.12, 0.4) * stature
+    down = draws.between(0.12, 0.36) * stature
     shift = jitter - middle * stature[:, None]
     top = joints[..., 1].amin(1) * stature
     below = torch.maximum(shift[:, 1], -0.48 - top)  # rather the feet of tall people are cut off than their heads

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.worker.people.draws import Draws, constant
-from bench.worker.people.figures import LABELS, OCCLUDERS, Preset
+from bench.worker.people.figures import OCCLUDERS, Preset
 
 SKIN = (1.0, 0.78, 0.64)
 """Red, green, blue of any skin, whose tone is a factor."""
@@ -45,10 +45,8 @@ def sample(draws: Draws, preset: Preset) -> Looks:
     sleeve = torch.where(long[:, :1] < 0.5, top, skin)
     leg = torch.where(long[:, 1:] < 0.75, trousers, skin)
     shades = [skin, top, trousers, shoes, hair * 0.7, torch.full_like(hair, 0.06), sleeve, leg]
-    worn = torch.tensor([CLOTHES.index(name) for name in WORN], device=skin.device)
+    worn = constant(tuple(CLOTHES.index(name) for name in WORN), skin.device, torch.int64)
     person = torch.stack(shades, 1)[:, worn] * draws.between(0.94, 1.06, len(WORN), 1)
     colour = torch.cat([person, draws.take(OCCLUDERS, 3)], 1)
     colour = (colour - 0.5) * preset.contrast + 0.5
     return Looks(colour, draws.between(0.75, 1.2), draws.between(-0.35, 0.35, 2))
-
-

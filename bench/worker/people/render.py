@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.worker.people.backgrounds import Scenes, packed
+from bench.worker.people.draws import constant
 from bench.worker.people.figures import LABELS, Capsules
 from bench.worker.people.looks import Looks
 from bench.worker.people.spans import spans
@@ -60,7 +61,7 @@ def draw(capsules: Capsules, looks: Looks, scenes: Scenes, size: tuple[int, int]
     count, device = len(looks.gain), looks.gain.device
     image = torch.empty(count, 3, *size, dtype=torch.uint8, device=device)
     part = torch.empty(count, *size, dtype=torch.uint8, device=device)
-    label = torch.tensor(LABELS, dtype=torch.int32, device=device) << 24
+    label = constant(LABELS, device, torch.int32) << 24
     colour = packed(looks.colour) + label
     step = chunk(count, size, device)
     scratch = Scratch.of(step * size[0] * size[1], device)
@@ -91,9 +92,8 @@ def nearest(capsules: Capsules, rows: slice, size: tuple[int, int], scratch: Scr
     """
     order = capsules.depth[rows].argsort(dim=1, stable=True)
     bit = (1 << order.argsort(dim=1)).to(torch.int32).view(-1)
-    n, p = order.shape
     where, start, stop = spans(capsules.ends[rows].reshape(-1, 2, 2), capsules.radii[rows].reshape(-1, 2), size)
-    line = (where[0].div(p, rounding_mode="floor") * size[0] + where[1]) * size[1]
+    line = (where[0].div(order.shape[1], rounding_mode="floor") * size[0] + where[1]) * size[1]
     amount = bit.index_select(0, where[0])
     change = scratch.change.zero_()
     change.scatter_add_(0, start.add_(line), amount)

@@ -19,7 +19,7 @@ def spans(ends: Tensor, radii: Tensor, size: tuple[int, int]) -> tuple[Tensor, T
         radii: M 2; a capsule with a negative radius has no rows.
 
     Returns:
-        For T rows: the capsule's number and the row, N x 2 as 2 T; first column and the one behind the last, in [0, W].
+        Of T rows in all: 2 T, the capsule's number and the row; T, the first column; T, the one behind the last.
     """
     capsule, row = _rows(ends[..., 1], radii, size[0])
     facts = torch.cat([_discs(ends, radii), _tangents(ends, radii)], 0).index_select(1, capsule)

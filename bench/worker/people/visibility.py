@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from bench.worker.people.draws import constant
+
 RIGHT = {"ankle": (6, 9, 12), "knee": (3, 6), "hip": (1, 3), "wrist": (20, 22, 24), "elbow": (18, 20)}
 LEFT = {"ankle": (5, 8, 11), "knee": (2, 5), "hip": (1, 2), "wrist": (19, 21, 23), "elbow": (17, 19)}
 
@@ -34,5 +36,5 @@ def visible_in(joints: Tensor, part: Tensor) -> Tensor:
     column = joints[..., 0].floor().clamp(0, width - 1).long()
     row = joints[..., 1].floor().clamp(0, height - 1).long()
     shown = part.flatten(1).gather(1, row * width + column).long()
-    allowed = torch.tensor([sum(1 << p for p in parts) for parts in MEETING], device=part.device)
+    allowed = constant(tuple(sum(1 << p for p in parts) for parts in MEETING), part.device, torch.int64)
     return (allowed >> shown & 1).bool()
