@@ -1,6 +1,6 @@
 """The straight line: suite -> plan -> validate -> execute -> store, and the same from Python."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import host, plugins, stats, store
+from bench import host, plugins, reuse, stats, store
 from bench.engines import local
-from bench.errors import Exit, NotComparable, UsageError, nearest
-from bench.plan import expected_seconds, plan
+from bench.errors import Exit, UsageError, nearest
+from bench.plan import expected_seconds
+from bench.ready import Prepared as Prepared
+from bench.ready import jobs_left as jobs_left
+from bench.ready import prepare as prepare
 from bench.record import Header, Job, Protocol, Record, Value, fingerprints
 from bench.suite import ModeConfig, Suite, Variant, load_suite, profile_names
-from bench.validate import validate
 
 if TYPE_CHECKING:
     import pandas
 
 BAD = ("failed", "oom", "timeout", "crashed")
 
-HEADLINE = {"static": "params", "infer": "latency", "train": "train_step"}
+HEADLINE = {"static": "params", "infer": "latency", "train": "train_step", "accuracy": "pckh.total"}
 """The quantity of each phase that the progress line shows."""
 
 
@@ -58,11 +60,13 @@ Stop = Callable[[], bool]
 def choose(suite: str | Path, profile: str | None, device: str | None) -> Choice:
     """The profile and the device: what was asked for, else `gpu` on CUDA where there is one, else `quick`.
 
+    Of the profiles that are asked for, `quick` alone stays on the CPU where there is a CUDA device.
+
     Raises:
         UsageError: there is no such device here.
     """
     cuda, found = host.has_cuda()
-    wants_cuda = device.startswith("cuda") if device else profile == "gpu" or (cuda and profile is None)
+    wants_cuda = device.startswith("cuda") if device else profile == "gpu" or (cuda and profile != "quick")
     chosen = device or ("cuda" if wants_cuda else "cpu")
     check_device(chosen)
     known = profile_names(suite)
@@ -98,67 +102,6 @@ def header_of(suite: Suite, name: str, machine: Mapping[str, Any], command: Sequ
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A suite that is ready to be measured: planned, and every network built once on the meta device.
-
-    Attributes:
-        networks: variant -> fingerprint of its network, kept in every record.
-    """
-
-    suite: Suite
-    jobs: list[Job]
-    machine: dict[str, Any]
-    networks: dict[str, str]
-
-
-def prepare(suite: Suite, device: str) -> Prepared:
-    """Plan and validate.
-
-    Raises:
-        UsageError: there is nothing to measure, too much, or a network cannot be built; nothing was written.
-    """
-    machine = host.machine()
-    jobs = plan(suite, device=device, threads=machine["threads"])
-    if not jobs:
-        raise UsageError(
-            f"{suite.name}: nothing to measure with these modes and measures; see: bench show {suite.name}"
-        )
-    return Prepared(suite, jobs, machine, validate(suite, device=device, threads=machine["threads"]))
-
-
-def jobs_left(prepared: Prepared, earlier: store.Loaded, now: Header, *, force: bool) -> list[Job]:
-    """The jobs that are not yet ok in an earlier run.
-
-    Raises:
-        NotComparable: the machine or the code differs, and `force` is not given or the networks differ as well;
-            or it was planned with other options.
-    """
-    before = earlier.header
-    done = {record.id for record in earlier.records if record.status == "ok"}
-    differs = [
-        what
-        for what, old, new in (
-            ("machine", before.machine.get("id"), now.machine.get("id")),
-            ("commit", before.source.get("commit"), now.source.get("commit")),
-            ("uncommitted changes", before.source.get("dirty"), now.source.get("dirty")),
-        )
-        if old != new
-    ]
-    if differs and not force:
-        raise NotComparable(f"{earlier.path}: {', '.join(differs)} changed since; start a new run, or add --force")
-    stored = {record.job.variant: record.environment.get("network") for record in earlier.records}
-    changed = [name for name, old in stored.items() if old and prepared.networks.get(name) not in (None, old)]
-    if changed:
-        raise NotComparable(f"{earlier.path}: the network of {', '.join(changed)} changed since; start a new run")
-    if done - {job.id for job in prepared.jobs}:
-        raise NotComparable(
-            f"{earlier.path}: it was planned with other options (profile, protocol, seed or device); "
-            "give the same ones, or start a new run"
-        )
-    return [job for job in prepared.jobs if job.id not in done]
-
-
 def execute(
     prepared: Prepared, jobs: Sequence[Job], run: store.Run, *, tell: Tell | None = None, stop: Stop = lambda: False
 ) -> None:
@@ -169,6 +112,7 @@ def execute(
         tell: called after each record.
         stop: asked before each job; True ends the run, which can be resumed.
     """
+    _put_first(prepared.reused, run)
     suite, machine = prepared.suite, prepared.machine
     earlier = store.seconds_of_jobs(run.path.parent.parent, suite.name, str(machine["id"]))
     expected = expected_seconds(jobs, earlier)
@@ -178,13 +122,22 @@ def execute(
         if stop():
             return
         for record in _within_budget(suite, msgspec.structs.replace(job, artefacts=str(run.artefacts)), spent):
-            environment = record.environment | {"network": prepared.networks.get(job.variant, "")}
+            environment = record.environment | {"network": prepared.network(job)}
             record = msgspec.structs.replace(record, machine=machine, environment=environment)
             store.append(run, record)
             spent[job.phase] = spent.get(job.phase, 0.0) + record.seconds
             if tell:
                 share = sum(spent.values()) / max(1e-9, sum(expected[: i + 1]))
                 tell(_progress(record, i + 1, len(jobs), sum(expected[i + 1 :]) * share, figures))
+
+
+def _put_first(reused: Sequence[Record], run: store.Run) -> None:
+    """Records that were taken over go before the first job; a run that goes on has most of them already."""
+    known = store.read(run.path).records if reused else []
+    every, ok = {record.id for record in known}, {record.id for record in known if record.status == "ok"}
+    for record in reused:
+        if record.id not in (ok if record.status == "ok" else every):
+            store.append(run, record)
 
 
 def _within_budget(suite: Suite, job: Job, spent: Mapping[str, float]) -> Iterator[Record]:
@@ -205,7 +158,8 @@ def _progress(record: Record, done: int, total: int, left: float, figures: dict[
         return Progress(record, done, total, left)
     so_far = figures.setdefault(record.job.cell, [])
     so_far.append(float(value.value))
-    return Progress(record, done, total, left, value.quantity.name, value.quantity.unit, stats.mean_interval(so_far))
+    mean = stats.arithmetic_interval if record.job.phase == "accuracy" else stats.mean_interval
+    return Progress(record, done, total, left, value.quantity.name, value.quantity.unit, mean(so_far))
 
 
 def _headline(record: Record) -> Value | None:
@@ -224,19 +178,29 @@ def exit_code(suite: Mapping[str, Any], records: Sequence[Record], planned: int)
     variants = {variant["name"]: variant.get("optional", False) for variant in suite.get("variants", [])}
     modes = {name: mode.get("optional", False) for name, mode in suite.get("modes", {}).items()}
     counted = [r for r in last.values() if not (variants.get(r.job.variant) or modes.get(r.job.mode))]
-    if any(r.status in BAD or any("mismatch" in v.flags for v in r.values) for r in counted):
+    spared = {name for name, optional in modes.items() if optional}
+    if any(r.status in BAD or _mismatches(r, spared) for r in counted):
         return Exit.FAILED
     if any(r.status == "skipped" for r in counted) or len(last) < planned:
         return Exit.NOT_MEASURED
     return Exit.FINE
 
 
-def run(
+def _mismatches(record: Record, spared: Collection[str]) -> bool:
+    """A mode changed the answer; what the accuracy phase finds of other modes counts for these."""
+    from bench.table.merge import checked_mode  # heavy, and only a finished run needs it
+
+    wrong = [value.quantity.name for value in record.values if "mismatch" in value.flags]
+    return any(checked_mode(name) not in spared for name in wrong)
+
+
+def run(  # noqa: PLR0913 - a public call; all but one are optional keywords
     suite: str | Path,
     *,
     profile: str | None = None,
     device: str | None = None,
     results: str | Path = "results",
+    fresh: bool = False,
     tell: Tell | None = None,
 ) -> Path:
     """Measure a suite, as `bench run` does, and return the file of the run.
@@ -246,6 +210,7 @@ def run(
         profile: default: `gpu` on a CUDA device, else `quick`, where the suite has them.
         device: `cpu`, `cuda` or `cuda:1`.
         results: folder in which `<suite>/<run>.jsonl` is written.
+        fresh: train for accuracy even where earlier records have it.
         tell: called with a Progress after each record.
 
     Raises:
@@ -256,13 +221,13 @@ def run(
     """
     choice = choose(suite, profile, device)
     loaded = load_suite(suite, choice.profile or None)
-    return _measure_into(loaded, choice.device, Path(results), tell)
+    return _measure_into(loaded, choice.device, reuse.Asked(Path(results), fresh), tell)
 
 
-def _measure_into(suite: Suite, device: str, results: Path, tell: Tell | None) -> Path:
-    folder = results / suite.name
+def _measure_into(suite: Suite, device: str, asked: reuse.Asked, tell: Tell | None) -> Path:
+    folder = asked.results / suite.name
     store.check_writable(folder)
-    prepared = prepare(suite, device)
+    prepared = prepare(suite, device, asked)
     header = header_of(suite, store.new_name(prepared.machine["id"], folder), prepared.machine)
     with store.new_run(folder, header) as opened:
         execute(prepared, prepared.jobs, opened, tell=tell)
@@ -321,7 +286,7 @@ def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
         _check_names(suite)
         chosen = device or ("cuda" if host.has_cuda()[0] else "cpu")
         check_device(chosen)
-        path = _measure_into(suite, chosen, Path(folder), None)
+        path = _measure_into(suite, chosen, reuse.Asked(Path(folder)), None)
         return load_records(path)
 
 
@@ -361,8 +326,9 @@ def load_records(path: str | Path) -> "pandas.DataFrame":
     """Every value of a run, or of all runs below a folder, as a frame with one row per value.
 
     Columns: suite, run, variant, mode, phase, round, attempt, status, why, quantity, unit, better, value, low, high,
-    flags, how, reason, samples, details, machine, started, seconds. Numbers are in base units. A job without values
-    has one row with its status and why.
+    flags, how, reason, samples, details, machine, started, seconds, origin. Numbers are in base units. A job without
+    values has one row with its status and why. `origin` is the run that a record was taken over from: over several
+    runs, the rows without it count every measurement once.
 
     Raises:
         StoreError: not a run, or of a newer format.
@@ -385,6 +351,7 @@ def _rows(run_name: str, record: Record) -> Iterator[dict[str, Any]]:
     }
     common |= {"round": job.round, "attempt": record.attempt, "status": record.status, "why": record.reason}
     facts = {"machine": record.machine.get("id"), "started": record.started, "seconds": record.seconds}
+    facts["origin"] = record.origin
     if not record.values:
         yield common | facts
     for value in record.values:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bench import plugins
 from bench.errors import UsageError
-from bench.record import Job, Json
+from bench.record import Job, Json, digest
 from bench.suite import Suite, Variant
 
 MOST_JOBS = 10_000
@@ -105,7 +105,7 @@ def _common(suite: Suite, device: str, threads: int) -> dict[str, Any]:
 def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping[str, list[str]]) -> Job:
     """The job of a cell carries only what its phase uses, so that nothing else changes its identity."""
     variant = cell.variant
-    tables: Json = {"data": variant.data | _version(variant.data["use"])}
+    tables: Json = {"data": variant.data | _version(variant.data)}
     if cell.phase == "static":
         tables = {"data": {k: v for k, v in variant.data.items() if k not in ("train", "val")}}
     if cell.phase == "infer":
@@ -150,13 +150,21 @@ def _metrics(suite: Suite) -> list[str]:
     """
     metrics = suite.metrics or METRICS.get(suite.task, ())
     if not metrics:
-        raise UsageError(f"{suite.path}: no metric for task '{suite.task}'; write metrics = [...], see: bench list metric")
+        raise UsageError(
+            f"{suite.path}: no metric for task '{suite.task}'; write metrics = [...], see: bench list metric"
+        )
     return list(metrics)
 
 
-def _version(dataset: str) -> Json:
-    """The version of a data set that is made: what is drawn differently is other data."""
-    version = plugins.constant(plugins.path("dataset", dataset), "VERSION")
+def _version(data: Json) -> Json:
+    """What tells one state of the data from another: the version of what is made, the hash of what is read."""
+    file = plugins.path("dataset", data["use"])
+    version = plugins.constant(file, "VERSION")
+    folder = data.get("options", {}).get("path")
+    names = plugins.constant(file, "ANNOTATIONS") or ()
+    read = [Path(folder) / name for name in names] if folder else []
+    if found := [_hash(str(path)) for path in read if path.is_file()]:
+        version = digest(found)
     return {} if version is None else {"version": version}
 
 

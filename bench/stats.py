@@ -124,14 +124,27 @@ def mean_interval(values: Sequence[float]) -> Interval:
     Raises:
         ValueError: no values, or one that is not positive.
     """
-    logs = [log(value) for value in values]
-    if not logs:
-        raise ValueError("the mean of no values")
-    mean = fsum(logs) / len(logs)
-    if len(logs) == 1:
+    if len(values) == 1 and values[0] > 0:
         return Interval(values[0], None, None)
-    variance = fsum((x - mean) ** 2 for x in logs) / (len(logs) - 1)
-    return _around(mean, sqrt(variance / len(logs)), len(logs) - 1)
+    return _exp(arithmetic_interval([log(value) for value in values]))
+
+
+def arithmetic_interval(values: Sequence[float]) -> Interval:
+    """Mean of values of any sign (percentages, one for each seed) with its t interval; no bounds for one value.
+
+    >>> arithmetic_interval([-1.0, 1.0]).value, arithmetic_interval([60.0]).low
+    (0.0, None)
+
+    Raises:
+        ValueError: no values.
+    """
+    if not values:
+        raise ValueError("the mean of no values")
+    mean = fsum(values) / len(values)
+    if len(values) == 1:
+        return Interval(values[0], None, None)
+    variance = fsum((x - mean) ** 2 for x in values) / (len(values) - 1)
+    return _around(mean, sqrt(variance / len(values)), len(values) - 1)
 
 
 def ratio_intervals(cells: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Interval]:
@@ -229,12 +242,17 @@ def _ratio(block: list[list[float]], cell: int, baseline: int) -> Interval:
     if df == 0:
         return Interval(exp(difference), None, None)
     rest = fsum((x - row[i] - column[j] + grand) ** 2 for i, values in enumerate(block) for j, x in enumerate(values))
-    return _around(difference, sqrt(rest / df) * sqrt(2 / rounds), df)
+    return _exp(_around(difference, sqrt(rest / df) * sqrt(2 / rounds), df))
+
+
+def _exp(logs: Interval) -> Interval:
+    """Of logarithms, what they are logarithms of."""
+    return Interval(exp(logs.value), *(None if bound is None else exp(bound) for bound in (logs.low, logs.high)))
 
 
 def _around(mean: float, error: float, df: int) -> Interval:
-    """exp of a mean of logarithms, with the t interval of its standard error."""
+    """A mean with the t interval of its standard error."""
     from scipy.special import stdtrit  # here, since most commands do not need it; scipy.stats would take 1 s
 
     reach = float(stdtrit(df, 1 - MISS / 2)) * error
-    return Interval(exp(mean), exp(mean - reach), exp(mean + reach))
+    return Interval(mean, mean - reach, mean + reach)

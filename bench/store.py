@@ -202,6 +202,6 @@ def seconds_of_jobs(results: Path, suite: str, machine_id: str) -> dict[str, flo
         # An estimate must not stop a run: a kill or a full disk may have left a file without its header.
         with suppress(StoreError):
             for record in read(path).records:
-                if record.status == "ok":
+                if record.status == "ok" and not record.origin:  # what was taken over took no time here
                     found[record.id] = found[record.job.cell] = record.seconds
     return found

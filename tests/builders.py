@@ -1,7 +1,9 @@
 """A made-up run: 3 variants, 2 modes, 3 rounds, seeded noise, and one of everything that can go wrong."""
 
 from random import Random
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from bench.record import Job, Quantity, Record, Value, fingerprints
 
@@ -157,3 +159,54 @@ def _train(variant: str, number: int, noise: Random) -> Record:
             Value(quantity=INFER_MEMORY, value=int(0.4e9 * batch * SIZE[variant])),
         ],
     )
+
+
+def percent(name: str, title: str, *, better: Literal["higher", "none"] = "higher", headline: bool = True) -> Quantity:
+    """A quantity of accuracy."""
+    return Quantity(name=name, unit="%", better=better, title=title, headline=headline)
+
+
+SCORES = {
+    "total": percent("pckh.total", "PCKh@0.5 total"),
+    "mean14": percent("pckh.mean14", "PCKh@0.5 mean of 14 joints' rates"),
+    "head": percent("pckh.head", "PCKh@0.5 head top"),
+    "ankle": percent("pckh.ankle", "PCKh@0.5 ankles"),
+}
+MEAN_POSE = percent("pckh.mean_pose", "PCKh@0.5 total of the mean pose", better="none")
+CHANGE = percent("pckh_change.fast", "pckh.total, fast against fp32")
+LOSS = Quantity(name="loss.test", unit="1", better="lower", title="validation loss", headline=False)
+RECIPE = {"name": "adam_short", "optimizer": "adam", "lr": 1e-3}
+
+
+def trained(
+    variant: str, total: float, *, seed: int = 0, change: float = -0.1, flags: tuple[str, ...] = (), **other: Any
+) -> Record:
+    """What a training of a variant found: `total` percent, `change` points of it lost in the fast mode."""
+    changed = ["mismatch"] if "mismatch" in flags else []
+    learnt = [flag for flag in flags if flag != "mismatch"]
+    how = "bootstrap over 1000 images"
+    values = [
+        Value(quantity=quantity, value=total + k, low=total + k - 1, high=total + k + 1, flags=learnt, how=how)
+        for k, quantity in enumerate(SCORES.values())
+    ]
+    values += [
+        Value(quantity=MEAN_POSE, value=11.0, low=10.5, high=11.5, how=how),
+        Value(quantity=LOSS, value=0.01, how="the last point of the curve"),
+        Value(
+            quantity=CHANGE,
+            value=change,
+            low=change - 0.2,
+            high=change + 0.2,
+            flags=changed,
+            how="paired bootstrap over images",
+        ),
+    ]
+    return record(training(variant, seed, **other.pop("tables", {})), values, **other)
+
+
+def training(variant: str, seed: int = 0, **tables: Any) -> Job:
+    """A job of the accuracy phase; `tables` overrides keys of its data and train."""
+    data = {"use": "synthetic", "size": 64, "train": 4000, "val": 1000, "options": {}} | tables.get("data", {})
+    train = {"batch": 16, "samples": 20000, "recipe": RECIPE, "mode": "fast"} | tables.get("train", {})
+    of = job(variant, "accuracy", mode="fast", number=seed)
+    return msgspec.structs.replace(of, seed=seed, data=data, train=train, infer={}, measures=["accuracy"])

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from builders import trained
 from command_line import HEAD, PROTOCOL, SCRIPTED, Project, acts
 from jobs import ROOT, header, job, record
 from torch import nn
@@ -77,6 +78,8 @@ def test_what_is_public_is_offered() -> None:
         (True, None, "cuda:1", ("gpu", "cuda:1", "--device cuda:1")),
         (True, "quick", None, ("quick", "cpu", "as asked")),
         (True, "gpu", None, ("gpu", "cuda", "as asked")),
+        (True, "accuracy", None, ("accuracy", "cuda", "as asked")),
+        (False, "accuracy", None, ("accuracy", "cpu", "as asked")),
         (False, "gpu", "cpu", ("gpu", "cpu", "as asked")),
     ],
 )
@@ -218,7 +221,7 @@ def test_a_frame_has_a_row_for_each_value(project: Project) -> None:
     project.suite(HEAD.replace("rounds   = 1", "rounds = 2") + acts(a="", b="fail") + PROTOCOL)
     path = bench.run("tiny", results=project.results)
     frame = bench.load_records(path)
-    assert set(frame.columns) == {*COLUMNS.split(), "samples", "details", "machine", "started", "seconds"}
+    assert set(frame.columns) == {*COLUMNS.split(), "samples", "details", "machine", "started", "seconds", "origin"}
     values = sum(max(1, len(record.values)) for record in store.read(path).records)
     assert len(frame) == values == 6
     latency = frame[(frame.quantity == "latency") & (frame["round"] == 1)].iloc[0]
@@ -305,3 +308,13 @@ def test_a_headline_is_the_phases_own_figure() -> None:
     again = api._progress(record(1, values=[other]), 2, 2, 0.0, figures)
     assert again.quantity == "other"
     assert api._progress(record(2, values=[]), 2, 2, 0.0, figures).interval is None
+
+
+def test_the_headline_of_accuracy_may_be_any_number() -> None:
+    figures: dict[str, list[float]] = {}
+    now = api._progress(trained("original", 60.0), 1, 2, 3.0, figures)
+    assert (now.quantity, now.unit, now.interval and now.interval.value) == ("pckh.total", "%", 60.0)
+    only = trained("slim", 60.0, change=-0.5)
+    only = msgspec.structs.replace(only, values=[v for v in only.values if v.quantity.name.startswith("pckh_change")])
+    below = api._progress(only, 2, 2, 0.0, figures)
+    assert below.interval is not None and below.interval.value == -0.5

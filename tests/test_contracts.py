@@ -17,7 +17,7 @@ from bench.record import decode_record, encode
 
 PLUGINS = [(kind, name) for kind in plugins.PACKAGES for name in plugins.names(kind)]
 
-UNITS = {"1", "s", "byte", "image/s", "FLOP", "MAC", "%", "dB", "J", "W"}
+UNITS = {"1", "s", "byte", "image/s", "FLOP", "MAC", "%", "dB", "J", "W", "pixel"}
 
 UNIT_WORDS = {"s", "ms", "us", "sec", "seconds", "minutes", "hours", "byte", "bytes", "kb", "mb", "gb", "mib", "gib"}
 UNIT_WORDS |= {"percent", "hz", "mhz", "joule", "joules", "watt", "watts", "mac", "flop"}
@@ -60,6 +60,13 @@ def check_metric(file: Path) -> None:
     methods = {node.name: [a.arg for a in node.args.args] for node in metric.body if isinstance(node, ast.FunctionDef)}
     assert methods["update"] == ["self", "output", "batch"]
     assert methods["compute"] == ["self"]
+    assert parameters(file, "change") == ["of", "against"]
+    assert parameters(file, "shift") == ["of", "against", "in_heads"] or parameters(file, "shift") == ["of", "against"]
+    headline = plugins.constant(file, "HEADLINE")
+    assert headline in plugins.quantities()
+    assert {headline} <= set(plugins.constant(file, "BY_STACK"))
+    assert all(isinstance(threshold, float) for threshold in plugins.constant(file, "THRESHOLDS"))
+    assert "image" in plugins.constant(file, "KEYS")
 
 
 def check_renderer(file: Path) -> None:

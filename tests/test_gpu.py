@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from jobs import tiny
+from jobs import RECIPE, tiny
 
+from bench import plugins
 from bench.record import Record, Value
 from bench.worker.subject import strict_fp32
 from bench.worker.timing import device_for
@@ -71,6 +72,33 @@ def test_the_parts_of_a_step_are_the_step() -> None:
     shares = by_name(record)["train_step"].details["shares"]
     assert sum(shares.values()) == pytest.approx(1)
     assert all(share > 0 for share in shares.values())
+
+
+ACCURACY = {
+    "data": {"use": "synthetic", "size": 64, "train": 64, "val": 16, "options": {}},
+    "train": {"batch": 8, "samples": 160, "validations": 5, "recipe": {**RECIPE, "optimizer": "adam", "lr": 1e-3}},
+    "modes": {"channels_last": True, "amp": "bfloat16"},
+    "metrics": ["pckh"],
+    "checks": {"half": {"amp": "float16"}},
+}
+
+
+def test_a_training_is_the_same_twice_and_every_mode_is_checked_on_its_weights() -> None:
+    records = [work(tiny("accuracy", "accuracy", device="cuda", **ACCURACY)) for _ in range(2)]
+    assert [(record.status, record.reason) for record in records] == [("ok", "")] * 2
+    one, other = (by_name(record) for record in records)
+    assert one["loss.train"].details["curve"] == other["loss.train"].details["curve"]
+    assert one["pckh.total"].value == other["pckh.total"].value
+    assert one["pckh_change.half"].value is not None
+
+
+def test_synthetic_people_are_the_same_on_both_devices_but_for_a_few_pixels() -> None:
+    dataset = plugins.load("dataset", "synthetic").load("train", size=(128, 128), count=64)
+    ours, theirs = (dataset.batch(range(16), torch.device(name)) for name in ("cuda", "cpu"))
+    assert all(tensor.is_cuda for tensor in ours.values())
+    assert torch.allclose(ours["joints"].cpu(), theirs["joints"], atol=1e-3)
+    assert (ours["part"].cpu() != theirs["part"]).float().mean() < 1e-3
+    assert (ours["image"].cpu() != theirs["image"]).float().mean() < 1e-2
 
 
 def test_what_the_driver_does_not_tell_is_said() -> None:

@@ -244,6 +244,24 @@ def test_how_long_is_trained_does_not_change_the_job_that_times_a_step() -> None
     assert steps() == steps(samples=100, seeds=3, validations=5, flip_test=True, timeout=9.0)
 
 
+def test_data_that_are_drawn_or_written_differently_are_other_data(tmp_path: Path) -> None:
+    def version(use: str, **options: str) -> Any:
+        data = {"use": use, "size": 64, "train": 100, "val": 10, "options": options}
+        return plan(suite(measures=("train_time",), variants=(variant("a", data=data),)))[0].data.get("version")
+
+    assert version("random") is None
+    assert isinstance(version("synthetic"), int)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "annotation.json").write_text("{}")
+    one = version("jpeg_people", path=str(tmp_path))
+    assert one == version("jpeg_people", path=str(tmp_path / "train" / ".."))
+    other = tmp_path / "other"
+    (other / "train").mkdir(parents=True)
+    (other / "train" / "annotation.json").write_text("{ }")
+    assert version("jpeg_people", path=str(other)) != one
+    assert version("jpeg_people") is None
+
+
 def test_a_task_without_a_metric_says_what_to_write() -> None:
     with pytest.raises(UsageError, match=r"no metric for task 'binary'; write metrics = \[\.\.\.\]"):
         plan(training(task="binary"))

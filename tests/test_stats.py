@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bench.stats import (
     Interval,
+    arithmetic_interval,
     autocorrelation,
     mean_interval,
     median_interval,
@@ -145,6 +146,15 @@ def test_mean_interval() -> None:
         mean_interval([])
     with pytest.raises(ValueError):
         mean_interval([1.0, 0.0])
+
+
+def test_arithmetic_interval() -> None:
+    assert arithmetic_interval([-3.0]) == Interval(-3.0, None, None)
+    interval = arithmetic_interval([-1.0, 0.0, 4.0])
+    # t of two degrees of freedom, 4.3027, times the standard error sqrt(7 / 3)
+    assert (interval.value, interval.half_width) == (1.0, pytest.approx(4.3027 * math.sqrt(7 / 3), rel=1e-4))
+    with pytest.raises(ValueError, match="no values"):
+        arithmetic_interval([])
 
 
 def test_mean_interval_covers() -> None:

@@ -287,6 +287,7 @@ def test_how_long_jobs_took_is_known_from_earlier_runs_on_this_machine(tmp_path:
     ):
         with store.new_run(folder, header(run)) as open_run:
             store.append(open_run, record(0, seconds=seconds, status=status))
+            store.append(open_run, record(1, seconds=7.0, origin="another run"))
     assert store.seconds_of_jobs(tmp_path, "study", "here") == {job(0).id: 2.0, "original/fp32/infer": 2.0}
     assert store.seconds_of_jobs(tmp_path, "other", "here") == {}
 

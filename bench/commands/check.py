@@ -15,12 +15,17 @@ FUNCTIONS = {
     "mode": ("probe", "apply", "prove"),
     "measure": ("measure",),
     "dataset": ("load",),
+    "metric": ("change", "shift"),
     "renderer": ("render",),
     "engine": ("execute",),
 }
 """What a file of each kind must define."""
 
-CONSTANTS = {"mode": ("ORDER", "PHASES", "EXCLUDES"), "measure": ("PHASE",)}
+CONSTANTS = {
+    "mode": ("ORDER", "PHASES", "EXCLUDES"),
+    "measure": ("PHASE",),
+    "metric": ("KEYS", "HEADLINE", "THRESHOLDS"),
+}
 
 
 def plugin_problems(kind: str, name: str) -> list[str]:

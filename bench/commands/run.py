@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from bench import api, store, units
+from bench import api, reuse, store, units
 from bench.errors import Exit, UsageError
 from bench.page import FORMATS, page
 from bench.plan import expected_seconds
@@ -76,6 +76,7 @@ def _data_paths(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 @click.option("--results", default="results", type=Path, metavar="DIR", help="Where runs are kept [default: results].")
 @click.option("--resume", metavar="RUN", help="Complete an earlier run: only what is not yet ok.")
 @click.option("--force", is_flag=True, help="Resume although machine or commit differ, if the networks are the same.")
+@click.option("--fresh", is_flag=True, help="Train for accuracy, although earlier records may have it.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit of each job.")
 @click.option("--dry-run", is_flag=True, help="Check and print the plan, measure nothing.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="terminal", help="How the table is printed.")
@@ -86,6 +87,7 @@ def run(suite: str, **asked: Any) -> int:
     job, and `--resume RUN` goes on from there.
     """
     earlier = store.read(store.find(asked["results"], asked["resume"])) if asked["resume"] else None
+    measures = asked["measures"]
     if earlier:
         asked = as_before(earlier, find(suite).stem, asked)
     choice = api.choose(suite, asked["profile"], asked["device"])
@@ -94,13 +96,17 @@ def run(suite: str, **asked: Any) -> int:
     folder = asked["results"] / loaded.name
     if not asked["dry_run"]:
         store.check_writable(folder)
-    prepared = api.prepare(loaded, choice.device)
+    overrides = {key: asked[key] for key in ("timeout", "data_paths")}
+    wish = reuse.Asked(asked["results"], asked["fresh"], overrides, earlier.path if earlier else None)
+    prepared = api.prepare(loaded, choice.device, wish if shows_accuracy(measures, earlier) else None)
     machine = prepared.machine["id"]
     header = api.header_of(loaded, store.new_name(machine, folder), prepared.machine, ["bench", *sys.argv[1:]])
     left = prepared.jobs
     if earlier:
         left = api.jobs_left(prepared, earlier, header, force=asked["force"])
         talk(f"resuming {earlier.path}: {len(prepared.jobs) - len(left)} of {len(prepared.jobs)} jobs are done")
+    if prepared.said:
+        talk(prepared.said)
     say_plan(loaded, left, store.seconds_of_jobs(asked["results"], loaded.name, machine))
     if asked["dry_run"]:
         print_plan(left)
@@ -114,7 +120,14 @@ def run(suite: str, **asked: Any) -> int:
         with suppress(KeyboardInterrupt):  # the second one: the worker is dead, the records before it are on disk
             api.execute(prepared, left, opened, tell=teller, stop=lambda: interrupts.asked)
     stopped = interrupts.asked and teller.done < len(left)
-    return finish(opened.path, prepared.jobs, stopped=stopped, format_=asked["format_"])
+    return finish(opened.path, prepared.wanted, stopped=stopped, format_=asked["format_"])
+
+
+def shows_accuracy(measures: tuple[str, ...], earlier: store.Loaded | None) -> bool:
+    """Earlier accuracies are shown unless a few other measures were asked for, now or when the run was begun."""
+    if measures:
+        return "accuracy" in measures
+    return earlier is None or any(record.job.phase == reuse.PHASE for record in earlier.records)
 
 
 def as_before(earlier: store.Loaded, suite: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -138,18 +151,23 @@ def as_before(earlier: store.Loaded, suite: str, asked: dict[str, Any]) -> dict[
         "modes": tuple(was.get("modes", {})),
         "measures": tuple(was.get("measures", [])),
     }
-    return asked | {key: value for key, value in before.items() if asked[key] in (None, ())}
+    fresh = asked["fresh"] or "--fresh" in header.command
+    return asked | {key: value for key, value in before.items() if asked[key] in (None, ())} | {"fresh": fresh}
 
 
 def load_asked(suite: str, choice: api.Choice, asked: dict[str, Any]) -> Suite:
     """The suite with what the command line overrides and selects."""
     overrides = {key: asked[key] for key in ("rounds", "seed", "timeout", "data_paths")}
+    if paths := asked["data_paths"]:
+        plain = load_suite(suite, choice.profile or None)
+        others = reuse.data_sets(plain) - {variant.data["use"] for variant in plain.variants}
+        overrides["data_paths"] = {name: path for name, path in paths.items() if name not in others}
     loaded = load_suite(suite, choice.profile or None, **overrides)
     return loaded.select(variants=asked["variants"], modes=asked["modes"], measures=asked["measures"])
 
 
-def finish(path: Path, jobs: list[Job], *, stopped: bool, format_: str) -> int:
-    """Show what was measured, say where it lies, and find the exit code."""
+def finish(path: Path, wanted: set[str], *, stopped: bool, format_: str) -> int:
+    """Show what was measured, say where it lies, and find the exit code, for which the wanted jobs count."""
     loaded = store.read(path)
     for problem in loaded.problems:
         talk(problem)
@@ -160,7 +178,6 @@ def finish(path: Path, jobs: list[Job], *, stopped: bool, format_: str) -> int:
         talk(f"interrupted; complete it with: {shlex.join([*command, '--resume', name])}")
         return Exit.INTERRUPTED
     talk(f"kept in {path}; show it again with: {shlex.join(['bench', 'report', name])}")
-    wanted = {job.id for job in jobs}
     return api.exit_code(loaded.header.suite, [r for r in loaded.records if r.id in wanted], len(wanted))
 
 
@@ -170,18 +187,25 @@ def say_plan(suite: Suite, jobs: list[Job], earlier: dict[str, float]) -> None:
     for phase in dict.fromkeys(job.phase for job in jobs):
         cells = {job.cell for job in jobs if job.phase == phase}
         rounds = len({job.round for job in jobs if job.phase == phase})
-        parts.append(f"{len(cells)} {phase}" + (f" in {rounds} rounds" if rounds > 1 else ""))
+        what = "with {} seeds" if phase == reuse.PHASE else "in {} rounds"
+        parts.append(f"{len(cells)} {phase}" + (f" {what.format(rounds)}" if rounds > 1 else ""))
     known = sum(job.id in earlier or job.cell in earlier for job in jobs)
     basis = "from earlier runs here" if known == len(jobs) else "by the profile's limits"
     minutes = sum(expected_seconds(jobs, earlier)) / 60
     length = f"about {minutes:.0f} min" if minutes >= 1 else "under a minute"
-    talk(f"plan: {len(jobs)} jobs ({', '.join(parts)}), seed {suite.seed}, {length} {basis}")
+    listed = f"{len(jobs)} jobs ({', '.join(parts)}), seed {suite.seed}, {length} {basis}"
+    talk(f"plan: {listed if jobs else 'nothing is left to do'}")
 
 
 def print_plan(jobs: list[Job]) -> None:
     """The plan as lines of data, in the order in which it would run."""
     for job in jobs:
-        click.echo(f"{job.id}  round {job.round + 1}  {job.cell}")
+        click.echo(f"{job.id}  {turn(job)}  {job.cell}")
+
+
+def turn(job: Job) -> str:
+    """Which repetition of its cell a job is."""
+    return f"seed {job.seed}" if job.phase == reuse.PHASE else f"round {job.round + 1}"
 
 
 class Teller:
@@ -196,7 +220,7 @@ class Teller:
         self.done, record = now.done, now.record
         bad = record.status != "ok"
         outcome = f"{record.status}: {record.reason}" if bad else figure(now)
-        line = f"[{now.done}/{now.total}] {record.job.cell} round {record.job.round + 1}  {outcome}"
+        line = f"[{now.done}/{now.total}] {record.job.cell} {turn(record.job)}  {outcome}"
         line += f"  {record.seconds:.1f} s, {units.duration(now.left)} left"
         if not self.live:
             talk(line)

@@ -30,6 +30,7 @@ LEADER = 22  # from the plot's edge to a label
 TEXT = "#222222"
 FAINT = "#e4e4e4"
 COUNT = "datum.value ? format(datum.value, '~s') : '0'"
+NUMBER = "format(datum.value, '~g')"
 
 STARTED = 0.1  # of the training, before which a metric's curve rises too steeply to set the axis
 TICKS = 5
@@ -179,7 +180,7 @@ def _layers(panel: Panel, order: Sequence[str], end: int, *, last: bool) -> "alt
     x = x.axis(labelExpr=COUNT, grid=False, tickCount=6, labels=last, title="Training images seen" if last else None)
     axis: Literal["log", "linear"] = "log" if panel.kind == "loss" else "linear"
     y = alt.Y("value:Q").scale(type=axis, domain=[panel.low, panel.high], nice=False)
-    y = y.axis(title=panel.title, values=_ticks(panel), format="~g", gridColor=FAINT, domain=False, ticks=False)
+    y = y.axis(title=panel.title, values=_ticks(panel), labelExpr=NUMBER, gridColor=FAINT, domain=False, ticks=False)
     thick = 0.9 if len({curve.seed for curve in panel.curves}) > 1 else 1.6
     lines = alt.Chart(alt.InlineData(values=list(_rows(panel)))).mark_line(clip=True, strokeWidth=thick)
     lines = lines.encode(x=x, y=y, color=colour, strokeDash=dash, detail="seed:N")

@@ -2,17 +2,18 @@
 
 import colorsys
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, isqrt
-from typing import TYPE_CHECKING, Any
-
-from bench.draw.pictures import CASING, COLOURS, INK, LIMBS, PAPER, SIDES
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
+CASING = (20, 20, 20)
+INK = (34, 34, 34)
+PAPER = (255, 255, 255)
 BOX = (110, 235, 110)
 SIDE = 256  # smaller images are enlarged to at least this, by a whole factor
 FINER = 3  # drawn so much larger, for smooth lines
@@ -23,13 +24,29 @@ LETTERS = 14
 LINE = 22
 NARROWEST = 420  # the key's width
 
-GOLDEN = 0.618034  # of a turn between the hues of successive parts, so that they lie far apart
+TURN = 3 / 8  # between the hues of successive parts: 8 hues of 3 strengths are as many as a body of SURREAL has
 
 Arrays = Mapping[str, "NDArray[Any]"]
 Colour = tuple[int, int, int]
 
 
-def contact_sheet(samples: Arrays, title: str) -> bytes:
+class Skeleton(NamedTuple):
+    """How joints are drawn: the side of each, which of them limbs join, and the colour of every side.
+
+    A limb has the side of its first joint. Joints of another number than `sides` are drawn without limbs, in the
+    last colour.
+    """
+
+    sides: Sequence[str]
+    limbs: Sequence[tuple[int, int]]
+    colours: Mapping[str, Colour]
+
+    def colour(self, joint: int, count: int) -> Colour:
+        """Of one of `count` joints."""
+        return self.colours[self.sides[joint]] if count == len(self.sides) else [*self.colours.values()][-1]
+
+
+def contact_sheet(samples: Arrays, title: str, skeleton: Skeleton) -> bytes:
     """A PNG: the title, then rows of pictures, then what the marks mean.
 
     Args:
@@ -38,7 +55,7 @@ def contact_sheet(samples: Arrays, title: str) -> bytes:
     """
     from PIL import Image, ImageDraw
 
-    cells = [cell(samples, n) for n in range(len(samples["image"]))]
+    cells = [cell(samples, n, skeleton) for n in range(len(samples["image"]))]
     across = min(len(cells), max(ACROSS, isqrt(len(cells))))
     wide, high = cells[0].width + GAP, cells[0].height + GAP
     rows = ceil(len(cells) / across)
@@ -49,13 +66,13 @@ def contact_sheet(samples: Arrays, title: str) -> bytes:
     for n, each in enumerate(cells):
         row, column = divmod(n, across)
         picture.paste(each, (GAP + column * wide, LINE + GAP + row * high))
-    _key(draw, LINE + GAP + rows * high)
+    _key(draw, LINE + GAP + rows * high, skeleton.colours)
     data = io.BytesIO()
     picture.save(data, "PNG")
     return data.getvalue()
 
 
-def cell(samples: Arrays, n: int) -> "Image":
+def cell(samples: Arrays, n: int, skeleton: Skeleton) -> "Image":
     """One sample: what is said of it drawn on the image, its parts below."""
     from PIL import Image
 
@@ -63,7 +80,7 @@ def cell(samples: Arrays, n: int) -> "Image":
     factor = max(1, ceil(SIDE / max(image.size)))
     size = (image.width * factor, image.height * factor)
     fine = image.resize((size[0] * FINER, size[1] * FINER), Image.Resampling.NEAREST)
-    annotate(fine, {name: values[n] for name, values in samples.items()}, factor * FINER)
+    annotate(fine, {name: values[n] for name, values in samples.items()}, factor * FINER, skeleton)
     above = fine.reduce(FINER)
     if "part" not in samples:
         return above
@@ -74,7 +91,7 @@ def cell(samples: Arrays, n: int) -> "Image":
     return both
 
 
-def annotate(picture: "Image", person: Arrays, scale: int) -> None:
+def annotate(picture: "Image", person: Arrays, scale: int, skeleton: Skeleton) -> None:
     """Draw head box, skeleton and joints on an image that is `scale` times as large as its labels say.
 
     A visible joint is a dot in its side's colour, an occluded one a ring; one that is not labelled is left out.
@@ -83,18 +100,18 @@ def annotate(picture: "Image", person: Arrays, scale: int) -> None:
 
     draw = ImageDraw.Draw(picture)
     places = [(float(x), float(y)) for x, y in person["joints"] * scale]
-    known = len(places) == len(SIDES)  # of other skeletons nobody has said which joints are left, or meet
+    limbs = skeleton.limbs if len(places) == len(skeleton.sides) else ()
     labelled = person["labelled"]
     if "head_box" in person:
-        draw.rectangle([float(edge) for edge in person["head_box"] * scale], outline=BOX, width=FINER)
+        draw.rectangle([float(edge) for edge in person["head_box"] * scale], outline=BOX, width=2 * FINER)
     for width, casing in ((4, True), (2, False)):
-        for a, b in LIMBS if known else ():
+        for a, b in limbs:
             if labelled[a] and labelled[b]:
-                draw.line((places[a], places[b]), CASING if casing else COLOURS[SIDES[a]], width * FINER)
+                draw.line((places[a], places[b]), CASING if casing else skeleton.colour(a, len(places)), width * FINER)
     for joint, place in enumerate(places):
         if labelled[joint]:
-            colour = COLOURS[SIDES[joint] if known else "centre"]
-            (dot if person["visible"][joint] else ring)(draw, place, colour, FINER)
+            mark = dot if person["visible"][joint] else ring
+            mark(draw, place, skeleton.colour(joint, len(places)), FINER)
 
 
 def dot(draw: "ImageDraw", place: tuple[float, float], colour: Colour, scale: int = 1) -> None:
@@ -110,24 +127,24 @@ def ring(draw: "ImageDraw", place: tuple[float, float], colour: Colour, scale: i
 
 
 def palette() -> "NDArray[Any]":
-    """256 3, uint8: a colour for every part; that of 0, the background, is nearly black."""
+    """256 3, uint8: a colour for every part; 24 differ, and 0, the background, is nearly black."""
     import numpy as np
 
     strength = ((1.0, 1.0), (0.55, 1.0), (0.9, 0.65))  # saturation and value, in turn
-    colours = [colorsys.hsv_to_rgb(n * GOLDEN % 1, *strength[n % 3]) for n in range(256)]
+    colours = [colorsys.hsv_to_rgb(n * TURN % 1, *strength[n % 3]) for n in range(256)]
     return np.array([CASING, *(tuple(round(255 * c) for c in colour) for colour in colours[1:])], dtype=np.uint8)
 
 
-def _key(draw: "ImageDraw", y: int) -> None:
+def _key(draw: "ImageDraw", y: int, colours: Mapping[str, Colour]) -> None:
     """What colours and marks mean, in one line."""
     x, middle = float(GAP), y + LINE / 2 - 2
-    for side, colour in COLOURS.items():
+    for side, colour in colours.items():
         draw.line([(x, middle), (x + 16, middle)], CASING, 6)
         draw.line([(x + 1, middle), (x + 15, middle)], colour, 4)
         x = _said(draw, (x + 21, y), side)
     marks: tuple[tuple[str, Callable[..., None]], ...] = (("visible", dot), ("occluded", ring))
     for text, mark in marks:
-        mark(draw, (x + 6, middle), COLOURS["right"])
+        mark(draw, (x + 6, middle), next(iter(colours.values())))
         x = _said(draw, (x + 16, y), text)
     draw.rectangle((x, middle - 5, x + 12, middle + 5), outline=BOX, width=2)
     _said(draw, (x + 18, y), "head")

@@ -122,10 +122,16 @@ class TrainPart(Table):
 class Train(TrainPart):
     """How networks are trained, for training time and for accuracy."""
 
-    seeds: Count | None = Field(default=None, description="Trainings per variant for accuracy, each from other weights.")
+    seeds: Count | None = Field(
+        default=None, description="Trainings per variant for accuracy, each from other weights."
+    )
     validations: Count | None = Field(default=None, description="How often a training is scored on its way; 10.")
-    timeout: Minutes | None = Field(default=None, description="Seconds after which a training for accuracy is stopped; a day.")
-    flip_test: bool = Field(default=False, description="Score the mean of the answers to an image and its mirror image.")
+    timeout: Minutes | None = Field(
+        default=None, description="Seconds after which a training for accuracy is stopped; a day."
+    )
+    flip_test: bool = Field(
+        default=False, description="Score the mean of the answers to an image and its mirror image."
+    )
     rounds: Count | None = Field(default=None, description="Rounds of this phase, instead of the suite's.")
 
 
@@ -258,7 +264,9 @@ class Schedule(Table):
         other = sorted(self.model_fields_set.difference(own, ["kind"]))
         if other:
             message = "kind \"{kind}\" has no '{key}'; write {own}"
-            raise PydanticCustomError("schedule", message, {"kind": self.kind, "key": other[0], "own": " and ".join(own)})
+            raise PydanticCustomError(
+                "schedule", message, {"kind": self.kind, "key": other[0], "own": " and ".join(own)}
+            )
         return self
 
 
@@ -266,7 +274,9 @@ class Augment(Table):
     """Random changes of training images, on the device; nothing where the table is left out."""
 
     scale: Share = Field(default=0.0, description="Standard deviation of the crop's scale; cut off at one of it.")
-    rotate: Annotated[float, Field(ge=0)] = Field(default=0.0, description="Standard deviation, degrees; cut off at two.")
+    rotate: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Standard deviation, degrees; cut off at two."
+    )
     rotate_share: Share = Field(default=1.0, description="Share of the images that are rotated.")
     flip: Share = Field(default=0.0, description="Share of the images that are mirrored.")
     gain: Share = Field(default=0.0, description="Each channel is multiplied by 1 - gain to 1 + gain.")

@@ -8,8 +8,22 @@ from typing import Any
 
 from bench.record import FLAGS, STATUSES, Json, Quantity, Record
 from bench.table.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
-from bench.table.comparable import Groups, with_best, with_ratios, with_speedups
-from bench.table.merge import NOT_PLANNED, Key, Rounds, averaged, latest, merge, mismatch, pivot, quantities
+from bench.table.comparable import Groups, with_best, with_differences, with_ratios, with_speedups
+from bench.table.merge import (
+    ACCURACY,
+    NOT_PLANNED,
+    Key,
+    Rounds,
+    averaged,
+    latest,
+    merge,
+    mismatch,
+    of_this_run,
+    origins,
+    pivot,
+    quantities,
+    wrong_when_trained,
+)
 from bench.table.published import figures, with_published
 from bench.table.study import Study, study
 from bench.units import scale
@@ -26,7 +40,10 @@ def tabulate(suite: Json, records: Sequence[Record]) -> Table:
     """The table of a run: `suite` as its header keeps it, the records in any order."""
     about = study(suite, records)
     phases = latest(records)
-    sections = [_section(phase, phases[phase], about) for phase in TITLES if phase in phases]
+    wrong = wrong_when_trained(phases.get(ACCURACY, {}))
+    sections = [
+        _section(phase, phases[phase], about, wrong if phase == "infer" else {}) for phase in TITLES if phase in phases
+    ]
     kept = [record for groups in phases.values() for group in groups.values() for record in group.values()]
     return Table(
         title=suite.get("title") or about.name,
@@ -44,8 +61,11 @@ def tabulate(suite: Json, records: Sequence[Record]) -> Table:
     )
 
 
-def _section(phase: str, groups: Groups, about: Study) -> Section:
-    """One phase, from the pivot to the published figures; each step adds to every cell."""
+def _section(phase: str, groups: Groups, about: Study, wrong: Mapping[Key, str]) -> Section:
+    """One phase, from the pivot to the published figures; each step adds to every cell.
+
+    `wrong` are modes that change the answer of trained weights, with the sentence that says so.
+    """
     # Rows by the suite's order, not the records': the columns' order of first appearance hangs on it.
     keys = sorted({*about.planned(phase), *groups}, key=lambda key: about.rank(*key))
     ordered = {key: groups[key] for key in keys if key in groups}
@@ -56,28 +76,36 @@ def _section(phase: str, groups: Groups, about: Study) -> Section:
     for key in keys:
         group = ordered.get(key, {})
         cells = [merge(q, values.get((q.name, key), {}), group, expected) for q in columns]
-        rows.append(_row(key, cells, group, about))
+        rows.append(_row(key, cells, group, about, [wrong[key]] if key in wrong else []))
     section = Section(
         phase=phase,
         title=TITLES[phase],
-        columns=tuple(_column(q, [row.cells[i] for row in rows], expected) for i, q in enumerate(columns)),
+        columns=tuple(
+            _learnt_column(q) if phase == ACCURACY else _column(q, [row.cells[i] for row in rows], expected)
+            for i, q in enumerate(columns)
+        ),
         rows=tuple(rows),
         lead=_shared(ordered),
     )
     section = with_ratios(section, ordered, about)
     if phase == "infer":
         section = _without_reference(with_speedups(section, ordered, about), about)
+    if phase == ACCURACY:
+        section = with_differences(section, ordered, about)
     return with_published(with_best(section, ordered, about), about)
 
 
-def _row(key: Key, cells: Iterable[Cell], group: Rounds, about: Study) -> Row:
+def _row(key: Key, cells: Iterable[Cell], group: Rounds, about: Study, wrong: Sequence[str]) -> Row:
     variant, mode = key
     if not group:
         resume = f"no record: the run was interrupted; `bench run {about.name} --resume RUN` completes it"
         cells = [replace(cell, reason=resume) for cell in cells]
-    struck = mismatch(group)
-    notes = (f"mismatch: {FLAGS['mismatch']}, nor compared",) if struck else ()
-    return Row(variant=variant, mode=mode, cells=tuple(cells), struck=struck, notes=notes)
+    why = [f"mismatch: {FLAGS['mismatch']}, nor compared"] * mismatch(group) + [*wrong]
+    return Row(variant=variant, mode=mode, cells=tuple(cells), struck=bool(why), notes=(*why, *origins(group)))
+
+
+def _learnt_column(quantity: Quantity) -> Column:
+    return Column(quantity=quantity, unit="" if quantity.unit == "1" else quantity.unit, learnt=True)
 
 
 def _column(quantity: Quantity, cells: Sequence[Cell], expected: int) -> Column:
@@ -126,24 +154,32 @@ def _shared(groups: Groups) -> str:
 def _lead(suite: Json, about: Study, records: Sequence[Record]) -> Iterable[str]:
     if suite.get("source"):
         yield f"Source: {suite['source']}"
-    counts = Counter(record.status for record in records)
+    ours = [record for record in records if of_this_run(record)]
+    counts = Counter(record.status for record in ours)
     came = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    rounds = max((record.job.round + 1 for record in records), default=0)
+    timed = [record.job.round + 1 for record in ours if record.job.phase != ACCURACY]
+    rounds = max(timed, default=0)
     profile = f"Profile {about.profile}, " if about.profile else ""
-    started = min((record.started for record in records if record.started), default="")
+    started = min((record.started for record in ours if record.started), default="")
     when = f", started {started}" if started else ""
-    yield f"{profile}{rounds} round{'s' * (rounds != 1)}, {len(records)} jobs: {came or 'none has a record'}{when}"
+    spent = "" if ours and not timed else f"{rounds} round{'s' * (rounds != 1)}, "
+    yield f"{profile}{spent}{len(ours)} jobs: {came or 'none has a record'}{when}"
+    if earlier := {record.job.variant for record in records if record.origin}:
+        yield f"Accuracy of {len(earlier)} variant{'s' * (len(earlier) != 1)} is from earlier runs"
 
 
 def _signs(about: Study, sections: Sequence[Section]) -> Iterable[str]:
     """What the signs in the table mean, as far as they occur."""
     cells = [cell for section in sections for row in section.rows for cell in row.cells]
-    rounds = max((len(cell.rounds) for cell in cells if cell.low is not None), default=0)
+    rounds = _most_rounds(section for section in sections if section.phase != ACCURACY)
     if rounds:
         yield (
             f"± is the half-width of the 95 % interval over {rounds} rounds, each a fresh process, "
             "on this machine, in this run"
         )
+    if seeds := _most_rounds(section for section in sections if section.phase == ACCURACY):
+        over = f"of the mean over {seeds} seeds, each trained anew" if seeds > 1 else "within one training"
+        yield f"In Accuracy, ± is the half-width of the 95 % interval {over}"
     if any(cell.ratio for cell in cells):
         yield (
             f"{TIMES} is the ratio to {about.baseline} in the same mode, paired by round: {TIMES}0.5 is half of "
@@ -154,6 +190,11 @@ def _signs(about: Study, sections: Sequence[Section]) -> Iterable[str]:
     if any("estimated" in cell.flags for cell in cells):
         yield "~ is an estimate: derived from a part, not measured in full"
     yield from _published_signs(about, cells)
+
+
+def _most_rounds(sections: Iterable[Section]) -> int:
+    cells = [cell for section in sections for row in section.rows for cell in row.cells]
+    return max((len(cell.rounds) for cell in cells if cell.low is not None), default=0)
 
 
 def _published_signs(about: Study, cells: Iterable[Cell]) -> Iterable[str]:
@@ -192,11 +233,17 @@ def _unmeasured(about: Study, sections: Sequence[Section]) -> Iterable[str]:
 
 
 def _machines(records: Iterable[Record]) -> Iterable[str]:
-    machines: dict[str, Mapping[str, Any]] = {str(r.machine.get("id", "")): r.machine for r in records if r.machine}
+    machines: dict[str, Mapping[str, Any]] = {}
+    here: set[str] = set()
+    for record in (record for record in records if record.machine):
+        name = str(record.machine.get("id", ""))
+        machines[name] = record.machine
+        here |= set() if record.origin else {name}
     for name, machine in sorted(machines.items()):
         facts = ", ".join(f"{key} {_fact(machine[key])}" for key in machine if key != "id" and machine[key])
-        yield f"Machine {name or 'without an id'}: {facts or 'no facts recorded'}"
-    if len(machines) > 1:
+        only = "" if name in here else ", of earlier accuracy only"
+        yield f"Machine {name or 'without an id'}{only}: {facts or 'no facts recorded'}"
+    if len(here) > 1:
         yield "The records come from several machines: times and memory are compared only within one"
 
 

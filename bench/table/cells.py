@@ -60,8 +60,8 @@ class Cell:
 
     Attributes:
         value: in base units; None comes with a reason.
-        low, high: 95 % interval over the rounds, where there are two or more.
-        rounds: (round, value of that round), what was merged.
+        low, high: 95 % interval over the rounds, where there are two or more; of accuracy with one seed, its own.
+        rounds: (round or seed, its value), what was merged.
         within: standard deviation of ln(sample) inside a round, pooled; None without samples.
         ratio: to the baseline in the same mode; None in a column that is not compared.
         speedup: reference mode's value over this one; None in a column without it.
@@ -96,6 +96,7 @@ class Column:
     Attributes:
         factor, unit: the human unit of the whole column and its size in base units.
         compared: shows a ratio to the baseline; speedup: shows one to the reference mode.
+        learnt: of a trained network: seeds stand in the place of rounds, it may be negative, and no machine matters.
         notes: sentences about the whole column.
     """
 
@@ -104,6 +105,7 @@ class Column:
     unit: str = ""
     compared: bool = False
     speedup: bool = False
+    learnt: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -114,7 +116,7 @@ class Column:
     @property
     def portable(self) -> bool:
         """Does not depend on the machine, so that values compare directly."""
-        return portable(self.quantity)
+        return self.learnt or portable(self.quantity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,26 @@ def _intervals(cells: Mapping[str, Cell], column: Column, baseline: str) -> Mapp
     return {v: Interval(cell.value / base, None, None) for v, cell in cells.items() if cell.value and base}
 
 
+def with_differences(section: Section, groups: Groups, study: Study) -> Section:
+    """A section without ratios says beside a variant's name how its protocol differs from the baseline's."""
+    keys = [_key(row) for row in section.rows]
+    base = next((key for key in keys if key[0] == study.baseline and key in groups), None)
+
+    def noted(row: Row) -> Row:
+        if base is None or _key(row) not in groups or row.variant == study.baseline:
+            return row
+        ours, theirs = (fields(groups[key], section.columns[0]) for key in (_key(row), base))
+        differing = differences(ours, theirs) if ours and theirs else {}
+        differing.pop("mode", None)  # it has a column of its own
+        if "train.recipe" in differing:
+            differing = {name: how for name, how in differing.items() if not name.startswith("train.recipe.")}
+        confounds = [how for name, how in differing.items() if not study.is_factor(name)]
+        labels = [f"not comparable with {study.baseline}: {', '.join(confounds)}"] if confounds else differing.values()
+        return replace(row, notes=(*row.notes, *labels))
+
+    return replace(section, rows=tuple(noted(row) for row in section.rows))
+
+
 def with_speedups(section: Section, groups: Groups, study: Study) -> Section:
     """The latency, else the first column of times, gets the speed-up of every other mode over the reference mode."""
     modes = {row.mode for row in section.rows}
@@ -170,6 +190,7 @@ def with_best(section: Section, groups: Groups, study: Study) -> Section:
                 i
                 for i, row in enumerate(section.rows)
                 if row.mode == mode and not row.struck and cells[i].value is not None
+                if "not_learnt" not in cells[i].flags  # better than other guesses is not good
             ]
             seen = {i: fields(groups[_key(section.rows[i])], column) for i in usable}
             chief = next((i for i in usable if section.rows[i].variant == study.baseline), next(iter(usable), 0))

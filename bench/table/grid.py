@@ -8,7 +8,7 @@ from string import ascii_lowercase
 
 from bench.stats import Interval
 from bench.table.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
-from bench.table.summary import Pick, mode_of, picks, ratios, titles, variants
+from bench.table.summary import NO_FIGURE, Pick, mode_of, picks, ratios, theirs, titles, variants
 from bench.units import decimals
 
 EMPTY = "-"
@@ -76,12 +76,19 @@ def _letter(index: int) -> str:
 
 
 def grids(table: Table) -> Iterator[Grid]:
-    """The pieces of a page, in order: each section, then its published figures, one piece per quantity."""
+    """The pieces of a page, in order: each section, then its published figures, one piece per quantity.
+
+    Of accuracy they are one piece: its many quantities are one table of the document.
+    """
     for section in table.sections:
         yield _measured(section, table)
-        for index, column in enumerate(section.columns):
-            if any(row.cells[index].published for row in section.rows):
-                yield _published(section, index, column, table)
+        beside = [i for i in range(len(section.columns)) if any(row.cells[i].published for row in section.rows)]
+        learnt = [i for i in beside if section.columns[i].learnt]
+        if learnt:
+            yield _published_scores(section, learnt)
+        for index in beside:
+            if index not in learnt:
+                yield _published(section, index, section.columns[index], table)
     if chosen := picks(table):
         yield _summary(chosen, table)
 
@@ -157,6 +164,35 @@ def _published(section: Section, index: int, column: Column, table: Table) -> Gr
     )
 
 
+def _published_scores(section: Section, indices: Sequence[int]) -> Grid:
+    """Every published score: ours, the document's, and the difference."""
+    letters = _Footnotes()
+    modes = any(row.mode for row in section.rows)
+    rows = [row for row in section.rows if any(row.cells[i].published for i in indices)]
+    heads = [Head("variant"), Head("mode")][: 1 + modes]
+    lines = [_names(replace(row, notes=()), modes, letters) for row in rows]
+    for index in indices:
+        column = section.columns[index]
+        short, _ = _heading(column)
+        heads += [Head(short, column.unit, group=index + 1), Head("published", group=index + 1)]
+        heads.append(Head("ours - published", column.unit, group=index + 1))
+        for row, line in zip(rows, lines, strict=True):
+            cell = row.cells[index]
+            line.append(replace(_value(cell, column, letters, cell.notes), best=False))
+            if cell.published:
+                line += _theirs(cell, cell.published, column, letters, base=False)
+            else:
+                line += [Text(EMPTY, letters.marks([NO_FIGURE])), Text(EMPTY)]
+    return Grid(
+        title=f"{section.title}: published beside ours",
+        lead=_protocols(section),
+        heads=tuple(heads),
+        rows=tuple(tuple(line) for line in lines),
+        struck=tuple(row.struck for row in rows),
+        footnotes=letters.listed(),
+    )
+
+
 def _theirs(cell: Cell, published: Published, column: Column, letters: _Footnotes, base: bool) -> Iterator[Text]:
     """The published figure and what follows from it."""
     yield Text(published.text, letters.marks([published.source]))
@@ -180,12 +216,16 @@ def _summary(chosen: Sequence[Pick], table: Table) -> Grid:
     heads = [Head("variant")]
     rows: list[list[Text]] = [[Text(name)] for name in variants(table)]
     for group, pick in enumerate(chosen, 1):
-        heads += [
-            Head(title, unit, group=group) for title, unit in titles(pick, table, lambda column: _heading(column)[0])
-        ]
+        named = [Head(*head, group=group) for head in titles(pick, table, lambda column: _heading(column)[0])]
+        if pick.beside and pick.column.learnt:
+            named[-1] = replace(named[-1], marks=letters.marks([_protocols(pick.section)]))
+        heads += named
         for line, cell in zip(rows, pick.cells, strict=True):
-            line.append(replace(_value(cell, pick.column, letters, cell.notes), best=False))
+            hidden = () if pick.column.learnt else cell.notes
+            line.append(replace(_value(cell, pick.column, letters, hidden), best=False))
             line += [_ratio(ratio, letters) for ratio in ratios(pick, cell)]
+            if pick.beside:
+                line.append(_beside(cell, pick.column, letters))
     return Grid(
         title="Summary" + (f", mode {mode_of(table)}" if mode_of(table) else ""),
         lead="",
@@ -194,6 +234,18 @@ def _summary(chosen: Sequence[Pick], table: Table) -> Grid:
         struck=tuple(any(_struck(section, name, table) for section in table.sections) for name in variants(table)),
         footnotes=letters.listed(),
     )
+
+
+def _beside(cell: Cell, column: Column, letters: _Footnotes) -> Text:
+    """The document's own ratio; of accuracy its value, since there the machine does not matter."""
+    if column.learnt and cell.published:
+        return Text(cell.published.text)
+    return _ratio(theirs(cell), letters)
+
+
+def _protocols(section: Section) -> str:
+    """That two accuracies were not obtained alike."""
+    return f"published: on the document's data, by its training; ours: {section.lead or 'see the rows'}"
 
 
 def _struck(section: Section, variant: str, table: Table) -> bool:
@@ -207,7 +259,8 @@ def _names(row: Row, modes: bool, letters: _Footnotes) -> list[Text]:
 def _heading(column: Column) -> tuple[str, tuple[str, ...]]:
     """A head short enough for a column, and the title in full where that is longer."""
     title = column.quantity.title
-    short = split(r"\s*[(,:;]", title)[0] or column.key
+    # The titles of scores list joints, behind commas.
+    short = split(r"\s*[(:;]" if column.learnt else r"\s*[(,:;]", title)[0] or column.key
     return short, () if short == title else (title,)
 
 
@@ -223,7 +276,7 @@ def _value(cell: Cell, column: Column, letters: _Footnotes, common: Iterable[str
     interval = cell.interval
     if interval is None:
         return Text(EMPTY, letters.marks([cell.reason]))
-    text = number(_scaled(interval, column.factor), exact=column.quantity.exact)
+    text = number(_scaled(interval, column.factor), exact=column.quantity.exact, signed=column.learnt)
     if "estimated" in cell.flags:
         text = f"~{text}"
     hidden = set(common)
@@ -271,7 +324,7 @@ def number(interval: Interval, *, exact: bool = False, signed: bool = False) -> 
         return str(value)
     if exact:
         return f"{value:.0f}" if value == int(value) else f"{value:.{max(2, decimals(value, None))}f}"
-    if 0 < abs(value) < TINY:
+    if 0 < abs(value) < TINY and not (signed and half):
         return f"{value:.1e}" + ("" if half is None else f" ± {half:.1e}")
     if half is not None and half > abs(value) and not signed:
         return f"{value:.{min(MOST_DIGITS, decimals(value, None))}f} ± >100 %"

@@ -37,15 +37,16 @@ def _identity(section: Section, row: Row, column: Column) -> Flat:
 
 
 def _measured(cell: Cell) -> Flat:
-    positive = [value for _, value in cell.rounds if value > 0]
+    values = [value for _, value in cell.rounds]
+    logarithms = all(value > 0 for value in values)
     return {
         "value": cell.value,
         "low": cell.low,
         "high": cell.high,
         "rounds": len(cell.rounds),
-        "values": [value for _, value in cell.rounds],
+        "values": values,
         "sigma_within": cell.within,
-        "sigma_between": sigma_between(positive),
+        "sigma_between": sigma_between(values) if logarithms else None,
     }
 
 

@@ -2,13 +2,16 @@
 
 The rules: times, rates, energies and percentages are the geometric mean of the rounds with its t interval. Exact
 quantities must agree. Everything else (memory, errors) is the worst round, without an interval: a peak is a peak.
+
+In the accuracy phase seeds stand in the place of rounds: every quantity is the arithmetic mean of the seeds with its
+t interval, since percentages may be zero or a change negative; with one seed it has the interval that its job found.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 
 from bench.record import FLAGS, Quantity, Record, Value, encode
-from bench.stats import Interval, mean_interval, sigma_within
+from bench.stats import Interval, arithmetic_interval, mean_interval, sigma_within
 from bench.table.cells import Cell, portable
 
 Key = tuple[str, str]
@@ -19,6 +22,8 @@ Rounds = Mapping[int, Record]
 
 NOT_PLANNED = "not planned"
 
+ACCURACY = "accuracy"
+
 AVERAGED = ("s", "image/s", "J", "W", "%")
 
 
@@ -28,7 +33,7 @@ def latest(records: Iterable[Record]) -> dict[str, dict[Key, dict[int, Record]]]
     for record in sorted(records, key=_attempt):
         job = record.job
         rounds = phases.setdefault(job.phase, {}).setdefault((job.variant, job.mode), {})
-        slot = job.seed if job.phase == "accuracy" else job.round
+        slot = job.seed if job.phase == ACCURACY else job.round
         if record.status == "ok" or slot not in rounds or rounds[slot].status != "ok":
             rounds[slot] = record
     return phases
@@ -81,6 +86,8 @@ def merge(quantity: Quantity, values: Mapping[int, float], group: Rounds, expect
     found = {n: v for n in sorted(group) for v in group[n].values if v.quantity.name == quantity.name}
     if not values:
         return Cell(reason=_why_missing(found.values(), group.values()))
+    if any(record.job.phase == ACCURACY for record in group.values()):
+        return _merge_seeds(values, found, group, expected)
     machines = sorted({str(group[n].machine.get("id", "")) for n in values})
     if len(machines) > 1 and not portable(quantity):
         return Cell(reason=f"not merged: its rounds come from the machines {' and '.join(machines)}")
@@ -102,9 +109,80 @@ def merge(quantity: Quantity, values: Mapping[int, float], group: Rounds, expect
     )
 
 
+def _merge_seeds(values: Mapping[int, float], found: Mapping[int, Value], group: Rounds, expected: int) -> Cell:
+    only = found[next(iter(values))]
+    interval = arithmetic_interval(list(values.values()))
+    if len(values) == 1:
+        interval = Interval(interval.value, only.low, only.high)
+    flags = tuple(_flag_order(found.values()))
+    return Cell(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        rounds=tuple(values.items()),
+        flags=flags,
+        notes=(*_flag_notes(flags, found), *_seed_notes(values, found, group, expected)),
+    )
+
+
+def _seed_notes(values: Mapping[int, float], found: Mapping[int, Value], group: Rounds, expected: int) -> list[str]:
+    notes = []
+    if len(values) == 1:
+        only = found[next(iter(values))]
+        how = f"{only.how or '± is of one training'}, one seed: the spread over seeds is not in it"
+        notes.append("one seed: no interval" if only.low is None else how)
+    if len(values) < expected:
+        absent = [n for n in sorted(group) if n not in values]
+        why = [found[n].reason if n in found else _why_not_ok(group[n]) for n in absent]
+        reasons = "; ".join(dict.fromkeys(reason for reason in why if reason != "ok"))
+        notes.append(f"{len(values)} of {expected} seeds" + (f" ({reasons})" if reasons else ""))
+    return notes
+
+
 def mismatch(group: Rounds) -> bool:
-    """Some round found that the mode changes the answer."""
-    return any("mismatch" in value.flags for record in group.values() for value in record.values)
+    """Some round found that the row's own mode changes the answer."""
+    values = [value for record in group.values() for value in record.values]
+    return any("mismatch" in value.flags and not checked_mode(value.quantity.name) for value in values)
+
+
+def checked_mode(name: str) -> str:
+    """The inference mode that a quantity of trained weights is about; empty where it is about the training's own.
+
+    >>> checked_mode("pckh_change.fast"), checked_mode("keypoint_shift.fast"), checked_mode("pckh.total")
+    ('fast', 'fast', '')
+    """
+    kind, _, mode = name.partition(".")
+    return mode if kind.endswith("_change") or kind == "keypoint_shift" else ""
+
+
+def wrong_when_trained(groups: Mapping[Key, Rounds]) -> dict[Key, str]:
+    """(Variant, inference mode) -> how it changes the answers of trained weights, by the accuracy phase's records."""
+    found: dict[Key, list[str]] = {}
+    for (variant, _), group in groups.items():
+        for value in (value for n in sorted(group) for value in group[n].values if "mismatch" in value.flags):
+            if mode := checked_mode(value.quantity.name):
+                number = "" if value.value is None else f" {value.value:.3g} {value.quantity.unit}"
+                how = value.how or value.reason
+                found.setdefault((variant, mode), []).append(
+                    f"{value.quantity.name}{number}" + (f" ({how})" if how else "")
+                )
+    return {key: f"mismatch on trained weights: {'; '.join(dict.fromkeys(said))}" for key, said in found.items()}
+
+
+def of_this_run(record: Record) -> bool:
+    """Neither taken over from an earlier run nor standing for a training that nobody asked for."""
+    untrained = record.job.phase == ACCURACY and record.status == "skipped" and not record.machine
+    return not (record.origin or untrained)
+
+
+def origins(group: Rounds) -> tuple[str, ...]:
+    """A sentence for each earlier run that a row's records were taken over from."""
+    seeds: dict[str, int] = {}
+    for record in (group[n] for n in sorted(group) if group[n].origin):
+        machine, day = record.machine.get("id") or "unknown", record.started.partition("T")[0] or "unknown"
+        said = f"trained in an earlier run: {record.origin}, machine {machine}, {day}"
+        seeds[said] = seeds.get(said, 0) + 1
+    return tuple(said if n == len(group) else f"{said}: {n} of {len(group)} seeds" for said, n in seeds.items())
 
 
 def _interval(quantity: Quantity, numbers: Sequence[float]) -> Interval:
@@ -147,4 +225,6 @@ def _why_missing(found: Iterable[Value], records: Iterable[Record]) -> str:
 
 
 def _why_not_ok(record: Record) -> str:
+    if not of_this_run(record):
+        return record.reason
     return f"{record.status}: {record.reason}" if record.reason else record.status

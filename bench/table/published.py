@@ -31,6 +31,8 @@ def choose(entries: Iterable[Json], quantity: str, batch: Any) -> Json | None:
 
 def with_published(section: Section, study: Study) -> Section:
     """Every cell of the section's first mode of each variant gets the published figure, where there is one."""
+    if section.phase == "accuracy":
+        study = replace(study, batches=study.trained_batches)
     seen: set[str] = set()
     rows = []
     for row in section.rows:

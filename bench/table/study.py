@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.record import Json, Record
+from bench.record import Job, Json, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Study:
         baseline: empty where ratios make no sense.
         modes: in the suite's order; the first is the reference.
         factors: fields that may differ in a comparison, such as `train.batch`.
-        training: variant -> mode in which it trains.
-        batches: variant -> training batch, None where unknown.
+        training: variant -> mode in which it trains; trained: the same of accuracy, which may be of another profile.
+        batches: variant -> training batch, None where unknown; trained_batches: the same of accuracy.
         published: variant -> the document's entries.
     """
 
@@ -29,6 +29,8 @@ class Study:
     training: Mapping[str, str]
     batches: Mapping[str, Any]
     published: Mapping[str, list[Json]]
+    trained: Mapping[str, str]
+    trained_batches: Mapping[str, Any]
 
     @property
     def reference(self) -> str:
@@ -43,8 +45,9 @@ class Study:
         """The rows that a phase ought to have."""
         if phase == "infer":
             return [(variant, mode) for variant in self.variants for mode in self.modes]
-        if phase == "train":
-            return [(variant, self.training[variant]) for variant in self.variants if variant in self.training]
+        if phase in ("train", "accuracy"):
+            modes = self.training if phase == "train" else self.trained
+            return [(variant, modes[variant]) for variant in self.variants if variant in modes]
         return [(variant, "") for variant in self.variants] if phase == "static" else []
 
     def is_factor(self, field: str) -> bool:
@@ -56,13 +59,16 @@ def study(suite: Json, records: Iterable[Record]) -> Study:
     """The suite's plain data and what the records name beyond it."""
     jobs = [record.job for record in records]
     entries = {entry["name"]: entry for entry in suite.get("variants") or [] if "name" in entry}
-    modes = _ordered(suite.get("modes") or {}, (job.mode for job in jobs))
+    modes = _ordered(suite.get("modes") or {}, (job.mode for job in jobs if job.phase != "accuracy"))
     train = suite.get("train") or {}
     own = {name: train | (entry.get("train") or {}) for name, entry in entries.items()}
     seen = {job.mode for job in jobs if job.phase == "train"}
     usual = next((mode for mode in modes if mode in seen), "")
     chosen = {name: table.get("mode") or usual for name, table in own.items()}
-    measured = {job.variant: job.train["batch"] for job in jobs if job.phase == "train" and "batch" in job.train}
+    batches = {name: table.get("batch") for name, table in own.items()}
+    learnt = {job.variant: job.mode for job in jobs if job.phase == "accuracy"}
+    common = set(learnt.values())
+    expected = dict.fromkeys(own, next(iter(common))) if len(common) == 1 else chosen
     return Study(
         name=suite.get("name") or "SUITE",
         baseline=suite.get("baseline") or "",
@@ -71,9 +77,15 @@ def study(suite: Json, records: Iterable[Record]) -> Study:
         variants=_ordered(entries, (job.variant for job in jobs)),
         factors=tuple(suite.get("factors") or ()),
         training={name: mode for name, mode in chosen.items() if mode},
-        batches={name: table.get("batch") for name, table in own.items()} | measured,
+        batches=batches | _batches(jobs, "train"),
         published={name: list(entry.get("published") or []) for name, entry in entries.items()},
+        trained={name: mode for name, mode in (expected | learnt).items() if mode},
+        trained_batches=batches | _batches(jobs, "accuracy"),
     )
+
+
+def _batches(jobs: Iterable[Job], phase: str) -> dict[str, Any]:
+    return {job.variant: job.train["batch"] for job in jobs if job.phase == phase and "batch" in job.train}
 
 
 def _ordered(named: Iterable[str], seen: Iterable[str]) -> tuple[str, ...]:

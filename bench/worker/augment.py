@@ -25,8 +25,8 @@ def augment(batch: Batch, options: dict[str, Any], generator: torch.Generator) -
     deviations, as the common PyTorch ports of the stacked hourglass do), about the image's centre, zero outside.
 
     Args:
-        batch: image uint8 N C H W, and as far as it has them joints N K 2 (pixels; the first covers 0 to 1), labelled and visible N K,
-            head_size N, part N H W, mask N H W.
+        batch: image uint8 N C H W, and as far as it has them joints N K 2 (pixels; the first one covers 0 to 1),
+            labelled and visible N K, head_size N, part N H W, mask N H W.
         options: scale, rotate, rotate_share, flip, gain; what is left out is off.
         generator: on the CPU, so that the same numbers are drawn whatever the device.
 

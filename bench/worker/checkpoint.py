@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from bench.errors import Failed
 from bench.record import Job
 
-
 BROKEN = (RuntimeError, LookupError, EOFError, ValueError, TypeError, AttributeError)
 """What torch.load raises for bytes that are no checkpoint, by where they stop to make sense."""
 
@@ -57,7 +56,9 @@ def put(data: bytes, path: Path) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         kept = "; the last complete one is kept" if path.exists() else ""
-        raise Failed(f"{path.name}: cannot be written ({error.strerror}){kept}; free some space, then --resume") from None
+        raise Failed(
+            f"{path.name}: cannot be written ({error.strerror}){kept}; free some space, then --resume"
+        ) from None
 
 
 def load(path: Path) -> Any:
@@ -87,7 +88,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
-        raise Failed(f"{path.name}: not a state dict (name -> tensor); save it with torch.save(model.state_dict(), PATH)")
+        raise Failed(
+            f"{path.name}: not a state dict (name -> tensor); save it with torch.save(model.state_dict(), PATH)"
+        )
     wanted = model.state_dict()
     wrong = [
         *(f"{name} is missing" for name in wanted if name not in state),

@@ -16,7 +16,7 @@ import torch
 from bench import plugins
 from bench.errors import Failed, Unavailable
 from bench.record import Job, Record, Value, fingerprints
-from bench.worker import checkpoint, network, numerics, timing, train
+from bench.worker import checkpoint, export, network, numerics, timing, train
 from bench.worker.apply import apply_modes, prove_modes
 from bench.worker.subject import (
     Subject,
@@ -98,6 +98,8 @@ def run(job: Job, values: list[Value], checks: list[Value], environment: dict[st
     """Fill `values`, `checks` and `environment`. A measure that fails loses its own cells only."""
     torch.set_num_threads(job.threads)
     subject = READY[job.phase](job, checks, environment)
+    if subject is None:
+        return
     problems: list[tuple[str, str]] = []
     with torch.inference_mode(job.phase == "infer"):
         for name in job.measures:
@@ -133,7 +135,12 @@ def ready_check(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
         raise Failed(f"device {job.device}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0")
     subject = prepare_static(job)
     environment["network"], output = network.fingerprint(subject)
-    joints = load_dataset(job, "val").batch([0], torch.device("cpu")).get("joints")
+    batch = load_dataset(job, "val").batch([0], torch.device("cpu"))
+    for name in job.metrics:
+        missing = [key for key in plugins.load("metric", name).KEYS if key not in batch]
+        if missing:
+            raise Failed(f"data set '{job.data['use']}' has no {', '.join(missing)}: metric '{name}' needs them")
+    joints = batch.get("joints")
     builder = getattr(module, job.arch.partition(":")[2] or "build", None)
     takes_joints = builder is not None and "joints" in signature(builder).parameters
     if takes_joints and joints is not None and output.shape[1] != joints.shape[1]:
@@ -217,18 +224,21 @@ def gpu(job: Job) -> dict[str, Any]:
 
 def ready_accuracy(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
     """Build, apply the modes, prove: the same job gives the same curves, so that nothing may be searched or raced."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
     subject = apply_modes(prepare(job))
+    torch.backends.cudnn.benchmark = False  # prepare has set it, for speed
     environment |= facts(job)
     prove_modes(subject)
     return subject
 
 
-READY: dict[str, Callable[[Job, list[Value], dict[str, Any]], Subject]] = {
+READY: dict[str, Callable[[Job, list[Value], dict[str, Any]], Subject | None]] = {
     "check": ready_check,
+    "data": export.export,
     "static": ready_static,
     "infer": ready_infer,
     "train": ready_train,
     "accuracy": ready_accuracy,
 }
+"""Phase -> what makes its subject; None where the job ends with that, since there is nothing to measure."""

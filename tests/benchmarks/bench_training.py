@@ -111,7 +111,9 @@ def main() -> None:
         a, b = slow.images_per_second(asked.steps), quick.images_per_second(asked.steps)
         ratios.append(b / a)
         print(f"round {number + 1}: public style {a:6.1f} images/s, fast {b:6.1f} images/s, {b / a:.2f} x", flush=True)
-    print(f"median {median(ratios):.2f} x, from {min(ratios):.2f} to {max(ratios):.2f}, {torch.get_num_threads()} threads")
+    print(
+        f"median {median(ratios):.2f} x, from {min(ratios):.2f} to {max(ratios):.2f}, {torch.get_num_threads()} threads"
+    )
 
 
 if __name__ == "__main__":

@@ -16,14 +16,19 @@ QUANTITIES = {
     "static": Quantity(name="params", unit="1", better="lower", title="parameters", exact=True),
     "infer": Quantity(name="latency", unit="s", better="lower", title="latency"),
     "train": Quantity(name="train_step", unit="s", better="lower", title="training step"),
+    "accuracy": Quantity(name="pckh.total", unit="%", better="higher", title="PCKh@0.5 total"),
 }
 
 
 def answer(job: Job, status: str = "ok", reason: str = "") -> Record:
     """A record that looks like one; the network's fingerprint changes with the variable NETWORK."""
-    environment = {"network": digest([job.arch, job.options, os.environ.get("NETWORK", "")]), "pid": os.getpid()}
+    network = digest([job.arch, job.options, job.data.get("size"), os.environ.get("NETWORK", "")])
+    environment = {"network": network, "pid": os.getpid()}
     values = []
-    if status == "ok" and job.phase in QUANTITIES:
+    if status == "ok" and job.phase == "accuracy":
+        score = 60.0 + job.seed
+        values = [Value(quantity=QUANTITIES["accuracy"], value=score, low=score - 1, high=score + 1, samples=[score])]
+    elif status == "ok" and job.phase in QUANTITIES:
         number = 7 if job.phase == "static" else 0.02 + 0.001 * job.round
         values = [Value(quantity=QUANTITIES[job.phase], value=number, samples=[number] * 3)]
     return Record(

@@ -40,7 +40,12 @@ BAD = [
     Bad("joints = 7", 'joints = "7"', "joints", ('joints = "7": expected int', "the default is 16")),
     Bad("joints = 7", "count = 7", "count", ("unknown option 'count'",)),
     Bad("batch = 1\n", "batch = -1\n", "batch = -1", ("batch = -1: must be at least 1",)),
-    Bad('"rmsprop_hourglass"', '"rmsprop"', "recipe", ("unknown recipe 'rmsprop'", "one of: adam_hourglass, adam_short, rms")),
+    Bad(
+        '"rmsprop_hourglass"',
+        '"rmsprop"',
+        "recipe",
+        ("unknown recipe 'rmsprop'", "one of: adam_hourglass, adam_short, rms"),
+    ),
     Bad("batch = 20\n", "", "[train]", ("measure 'train_time' needs train.batch", "write batch = 20")),
     Bad('mode = "fast"', 'mode = "fats"', "mode =", ("train.mode 'fats' is no mode", "did you mean 'fast'?")),
     Bad('amp = "bf', 'amq = "bf', "amq", ("unknown key of a mode 'amq'", "did you mean 'amp'?")),

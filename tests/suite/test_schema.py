@@ -37,7 +37,10 @@ RECIPE_KEYS = [
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('schedule = { kind = "linear", milestones = [3] }', "kind \"linear\" has no 'milestones'; write start and end"),
+        (
+            'schedule = { kind = "linear", milestones = [3] }',
+            "kind \"linear\" has no 'milestones'; write start and end",
+        ),
         ("schedule = { start = 0.3 }", "kind \"steps\" has no 'start'; write milestones and gamma"),
         ('schedule = { kind = "cosine" }', "unknown value; one of: linear, steps"),
         ("augment = { flip = 2 }", "flip"),

@@ -15,6 +15,7 @@ def process() -> Iterator[None]:
     yield
     sys.path[:] = paths
     torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)  # a training to the end asks for them
     for name in set(sys.modules) - modules:
         if name.startswith("own_"):
             del sys.modules[name]

@@ -1,5 +1,7 @@
 """The learning rate over a training."""
 
+from itertools import pairwise
+
 import pytest
 
 from bench.worker.schedule import factor
@@ -22,7 +24,7 @@ def test_linear_reaches_its_end_at_the_last_step_and_never_rises_after_the_warm_
     assert rates[49] == rates[239] == 1.0
     assert rates[240] < 1.0
     assert rates[-1] == pytest.approx(0.03)
-    assert all(a >= b for a, b in zip(rates[49:], rates[50:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[49:]))
 
 
 def test_a_training_of_one_step_has_a_rate() -> None:

@@ -47,9 +47,6 @@ LOSS_TEST = Quantity(name="loss.test", unit="1", better="lower", title="validati
 CONVERGED = Quantity(name="converged", unit="1", better="higher", title="converged (1) or not (0)", headline=False)
 MEAN_POSE = Quantity(name="pckh.mean_pose", unit="%", better="none", title="PCKh@0.5 total of the mean pose")
 
-BY_STACK = ("pckh.total", "pckh.limbs")
-"""Quantities that are given for every stack, as the paper's Fig. 9 does."""
-
 Shown = Sequence[float]
 
 
@@ -69,7 +66,7 @@ def measure(subject: Subject) -> Iterator[Value]:
         raise Failed(problem)
     plain = answering(subject, {})
     baseline = module.Metric()
-    metrics = scored(plain, module, len(load_dataset(subject.job, "val")), course.mean_pose(), baseline)
+    metrics = scored(plain, module, images_of(subject), course.mean_pose(), baseline)
     examples(subject, metrics)
     yield from scores(module, metrics, baseline, course)
     yield from milestones(subject.job, module, course)
@@ -85,13 +82,19 @@ def validate(subject: Subject, learner: train.Learner, module: ModuleType) -> tu
         metric.update(outputs[-1], batch)
         losses.append(learner.loss_of(outputs, batch, learner.recipe) * len(batch["image"]))
 
-    images = min(CURVE_IMAGES, len(load_dataset(subject.job, "val")))
+    images = min(CURVE_IMAGES, images_of(subject))
     with evaluating(subject.model), torch.inference_mode():
         each(subject, take, images)
     headline = next(value for value in metric.compute() if value.quantity.name == module.HEADLINE)
     if headline.value is None:
         raise Failed(headline.reason)
     return float(torch.stack(losses).sum()) / images, float(headline.value)
+
+
+def images_of(subject: Subject) -> int:
+    """Validation images that differ: a set of files may repeat them, which would make every interval too narrow."""
+    dataset = load_dataset(subject.job, "val")
+    return min(len(dataset), getattr(dataset, "distinct", len(dataset)))
 
 
 def each(subject: Subject, take: Callable[[list[Tensor], train.Batch], None], images: int) -> None:
@@ -183,7 +186,7 @@ def scores(module: ModuleType, metrics: list[Any], baseline: Any, course: fit.Co
     yield msgspec.structs.replace(mean, quantity=MEAN_POSE, details={})
     for number, metric in enumerate(metrics[:-1], 1):
         for value in metric.compute():
-            if value.quantity.name in BY_STACK:
+            if value.quantity.name in module.BY_STACK:
                 after = f"{value.quantity.title} after stack {number}"
                 quantity = msgspec.structs.replace(
                     value.quantity, name=f"{value.quantity.name}.stack{number}", title=after, headline=False
@@ -211,9 +214,7 @@ def milestones(job: Job, module: ModuleType, course: fit.Course) -> Iterator[Val
     images = int(job.data.get("train") or 1)
     for threshold in module.THRESHOLDS:
         title = f"epochs until {module.HEADLINE} reaches {threshold:g}"
-        quantity = Quantity(
-            name=f"epochs_to_{threshold:g}", unit="1", better="lower", title=title, headline=False
-        )
+        quantity = Quantity(name=f"epochs_to_{threshold:g}", unit="1", better="lower", title=title, headline=False)
         reached = crossing(course.score, threshold)
         if reached is None:
             best = max(course.score.values, default=0.0)
@@ -252,7 +253,7 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
         title=f"{module.HEADLINE}, {name} against fp32",
     )
     try:
-        other = scored(answering(subject, modes), module, len(load_dataset(subject.job, "val")))[-1]
+        other = scored(answering(subject, modes), module, images_of(subject))[-1]
     except Unavailable as reason:
         yield from (Value(quantity=quantity, reason=str(reason)) for quantity in (shift, change))
         return
@@ -270,7 +271,7 @@ def examples(subject: Subject, metrics: list[Any]) -> None:
     path = checkpoint.file(subject.job, "examples.npz")
     if path is None:
         return
-    count = min(EXAMPLES, len(load_dataset(subject.job, "val")))
+    count = min(EXAMPLES, images_of(subject))
     batch = load_dataset(subject.job, "val").batch(range(count), torch.device("cpu"))
     kept = {
         "image": batch["image"].permute(0, 2, 3, 1).numpy(),

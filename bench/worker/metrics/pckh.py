@@ -29,6 +29,9 @@ HEADLINE = "pckh.total"
 THRESHOLDS = (50.0,)
 """Percent of the headline quantity, for the epochs to a threshold."""
 
+BY_STACK = ("pckh.total", "pckh.limbs")
+"""Quantities that are also given after every stack before the last (Newell et al. 2016, Fig. 9)."""
+
 JOINTS = 16
 UNCOUNTED = (6, 7)  # pelvis and thorax
 COUNTED = tuple(joint for joint in range(JOINTS) if joint not in UNCOUNTED)

@@ -73,9 +73,7 @@ def test_a_network_that_knows_no_more_than_the_mean_pose_is_flagged(record: Reco
 
 
 def test_what_was_kept_is_listed_with_its_hash(record: Record, folder: Path) -> None:
-    assert sorted(record.artefacts) == sorted(
-        f"{record.id}-{name}" for name in ("best.pt", "last.pt", "examples.npz")
-    )
+    assert sorted(record.artefacts) == sorted(f"{record.id}-{name}" for name in ("best.pt", "last.pt", "examples.npz"))
     with np.load(folder / f"{record.id}-examples.npz") as kept:
         assert kept["image"].shape == (8, 32, 32, 3)
         assert kept["predicted"].shape == (2, 8, 16, 2)
@@ -178,7 +176,13 @@ def test_a_loss_that_does_not_fall_is_a_reason_and_not_a_number() -> None:
 
 @pytest.mark.parametrize(
     ("losses", "fallen"),
-    [([3.0, 2.0], True), ([2.0, 2.0], False), ([1.0, 1.2, *[1.0] * 17, 1.0, 0.9], True), ([1.0] * 18 + [2, 2], False), ([1.0, 0.995], False)],
+    [
+        ([3.0, 2.0], True),
+        ([2.0, 2.0], False),
+        ([1.0, 1.2, *[1.0] * 17, 1.0, 0.9], True),
+        ([1.0] * 18 + [2, 2], False),
+        ([1.0, 0.995], False),
+    ],
 )
 def test_a_loss_has_fallen_where_its_last_tenth_is_below_the_first(losses: list[float], fallen: bool) -> None:
     assert (accuracy.not_fallen(losses) == "") is fallen
@@ -248,3 +252,14 @@ def test_a_flip_test_changes_the_answers_and_not_the_training(tmp_path: Path) ->
     assert plain["loss.train"].value == flipped["loss.train"].value
     answers = [np.load(tmp_path / f"{job.id}-examples.npz")["predicted"] for job in jobs]
     assert not np.array_equal(*answers)
+
+
+def test_repeated_validation_images_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Repeating:
+        distinct = 3
+
+        def __len__(self) -> int:
+            return 10
+
+    monkeypatch.setattr(accuracy, "load_dataset", lambda *_: Repeating())
+    assert accuracy.images_of(prepare(asked())) == 3

@@ -1,0 +1,171 @@
+"""`bench run` with trainings, in real workers: what is refused before anything is trained, and what survives a kill."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import HEAD, PROTOCOL, ROOT, Done, Project, hourglass, is_running, until
+
+from archs.stacked_hourglass import build
+
+TRAIN = """
+[train]
+recipe  = "adam_short"
+batch   = 2
+samples = {samples}
+validations = {validations}
+mode    = "fast"
+
+[modes.fast]
+channels_last = true
+"""
+
+IMAGES_ALONE = '''"""Images without people in them."""
+
+import torch
+
+
+class Images:
+    """Black ones."""
+
+    def __len__(self):
+        return 4
+
+    def batch(self, indices, device):
+        """Images N 3 16 16."""
+        return {"image": torch.zeros(len(indices), 3, 16, 16, dtype=torch.uint8, device=device)}
+
+
+def load(split: str, *, size: tuple[int, int], count: int) -> Images:
+    """Four of them."""
+    return Images()
+'''
+
+
+def text(variants: str, *, samples: int = 8, validations: int = 2, use: str = "synthetic") -> str:
+    head = HEAD.replace('measures = ["params", "infer"]', 'measures = ["accuracy"]').replace("random", use)
+    head = head.replace('baseline = "a"\n', "")
+    return head + TRAIN.format(samples=samples, validations=validations) + variants + PROTOCOL
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def run(project: Project, *arguments: str, program: Path = ROOT) -> Done:
+    return project.bench("run", "suites/tiny.toml", *arguments, program=program)
+
+
+def refused(project: Project) -> str:
+    """The one line with which a run is refused before it writes anything."""
+    done = run(project)
+    (line,) = done.said
+    assert done.code == 2
+    assert project.runs == []
+    return line
+
+
+def test_a_training_is_one_record_with_its_curves_and_checkpoints(project: Project) -> None:
+    project.suite(text(hourglass("a", 8)))
+    done = run(project, "--format", "json")
+    assert done.code == 0, done.err
+    (file,) = project.runs
+    record = json.loads(file.read_text().splitlines()[1])
+    names = {value["quantity"]["name"] for value in record["values"]}
+    assert {"pckh.total", "pckh.mean_pose", "loss.train", "loss.test", "pckh_change.fast"} <= names
+    kept = {path.name for path in file.with_suffix("").iterdir() if path.suffix != ".log"}
+    assert kept == record["artefacts"].keys()
+    assert {name.partition("-")[2] for name in kept} == {"best.pt", "last.pt", "examples.npz"}
+
+
+def test_data_without_joints_are_refused_for_a_pose_task(project: Project, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    for folder in ("bench", "archs", "suites"):
+        shutil.copytree(ROOT / folder, program / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (program / "bench" / "worker" / "datasets" / "images_alone.py").write_text(IMAGES_ALONE)
+    project.suite(text(hourglass("a", 8), use="images_alone"))
+    done = run(project, program=program)
+    assert done.code == 2
+    assert "data set 'images_alone' has no joints, labelled, head_size: metric 'pckh' needs them" in done.said[0]
+    assert project.runs == []
+
+
+def test_heads_that_do_not_fit_the_joints_are_refused(project: Project) -> None:
+    project.suite(text(hourglass("a", 8).replace("depth = 1", "depth = 1, joints = 14")))
+    assert "suites/tiny.toml:" in refused(project)
+    assert "joints = 14: data set 'synthetic' has 16" in refused(project)
+
+
+def weights(project: Project, content: object) -> None:
+    torch.save(content, project.folder / "suites" / "net.pt")
+    project.suite(text(hourglass("a", 8, 'weights = "net.pt"')))
+
+
+def test_weights_of_another_architecture_are_refused(project: Project) -> None:
+    weights(project, build(stacks=1, features=4, depth=1).state_dict())
+    assert "net.pt: weights of another architecture: " in refused(project)
+
+
+def test_truncated_weights_are_refused(project: Project) -> None:
+    weights(project, build(stacks=1, features=8, depth=1).state_dict())
+    path = project.folder / "suites" / "net.pt"
+    path.write_bytes(path.read_bytes()[:4000])
+    assert "net.pt: truncated, or no checkpoint of torch" in refused(project)
+
+
+def test_weights_that_are_no_state_dict_are_refused(project: Project) -> None:
+    weights(project, {"epoch": 3})
+    assert "net.pt: not a state dict" in refused(project)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones(project: Project) -> None:
+    project.suite(text(hourglass("a", 8)).replace("val   = 4", 'val   = 4\npreset = "harder"'))
+    assert 'preset = "harder"' in refused(project)
+    assert '"easy" or "default" or "hard"' in refused(project)
+
+
+def test_a_killed_training_is_resumed_from_its_checkpoint(project: Project) -> None:
+    project.suite(text(hourglass("a", 8), samples=60, validations=15))
+    running = project.start("run", "suites/tiny.toml")
+    until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=60)
+    (file,) = project.runs
+    (last,) = project.results.rglob("*-last.pt")
+    before = torch.load(last, weights_only=True)["course"]["step"]
+    assert 0 < before < 30
+    resumed = run(project, "--resume", file.stem)
+    assert resumed.code == 0, resumed.err
+    broken = json.loads(file.read_text().splitlines()[-1])
+    whole = run(project, "--fresh")
+    assert whole.code == 0, whole.err
+    again = json.loads(project.runs[-1].read_text().splitlines()[-1])
+    curves = [
+        {v["quantity"]["name"]: v["details"]["curve"] for v in record["values"] if "curve" in v.get("details", {})}
+        for record in (broken, again)
+    ]
+    assert curves[0] == curves[1]
+
+
+def test_a_full_disk_ends_a_training_with_one_clear_line(project: Project) -> None:
+    project.suite(text(hourglass("a", 8), samples=60, validations=15))
+    running = project.start("run", "suites/tiny.toml")
+    until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
+    (last,) = project.results.rglob("*-last.pt")
+    full = last.with_name(f"{last.name}.part")
+    while running.poll() is None and not full.is_symlink():
+        try:
+            full.symlink_to("/dev/full")
+        except FileExistsError:
+            continue  # it is just being written
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 5
+    assert "last.pt: cannot be written (No space left on device); the last complete one is kept" in " ".join(
+        out.split()
+    )
+    assert torch.load(last, weights_only=True)["course"]["step"] > 0
+    assert not is_running(running.pid)
