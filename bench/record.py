@@ -27,7 +27,7 @@ FLAGS: dict[str, str] = {
     "estimated": "derived from a part, not measured in full",
     "partial": "the mode covers only a part of the network",
     "mismatch": "the mode changes the answer beyond its tolerance: not ranked",
-    "not_learnt": "the network does not beat a predictor that always answers the mean",
+    "not_learnt": "the network does not clearly beat a predictor that always answers the same pose",
     "unconverged": "the score still rose at the end of the training: a longer one would raise it further",
     "launch_bound": "the device waits for the host; a CUDA graph or a larger batch would help",
     "uncovered": "the host could not queue the whole call ahead, so that gaps of the device may be counted",

@@ -44,7 +44,6 @@ class Course:
         step: steps taken.
         loss: of the training, the mean since the point before; test: of the validation images; score: theirs.
         broken: why it ended before its budget.
-        joints, seen: sum and number of the labelled joints of every training image, K 2 and K, for the mean pose.
     """
 
     step: int = 0
@@ -52,21 +51,6 @@ class Course:
     test: Curve = field(default_factory=Curve)
     score: Curve = field(default_factory=Curve)
     broken: str = ""
-    joints: Tensor | None = None
-    seen: Tensor | None = None
-
-    def mean_pose(self) -> Tensor | None:
-        """The mean position of each joint, K 2, pixels; None where the data has no joints."""
-        return None if self.joints is None or self.seen is None else self.joints / self.seen.clamp(min=1)[:, None]
-
-    def watch(self, batch: train.Batch) -> None:
-        """Take a batch's joints into the mean pose."""
-        if "joints" not in batch:
-            return
-        labelled = batch["labelled"]
-        joints = torch.where(labelled[..., None], batch["joints"], 0).sum(0).double()
-        self.joints = joints if self.joints is None else self.joints + joints
-        self.seen = labelled.sum(0) if self.seen is None else self.seen + labelled.sum(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +90,7 @@ def fit(subject: Subject, learner: train.Learner, validate: Validate) -> Course:
     recipe = subject.job.train.get("recipe") or {}
     while course.step < budget.steps:
         learner.set_rate(schedule.factor(recipe, course.step, budget.steps, budget.per_epoch))
-        batch = next(source)
-        course.watch(batch)
-        losses.append(learner(batch).loss)
+        losses.append(learner(next(source)).loss)
         course.step += 1
         images = course.step * budget.batch
         if course.step in points:
@@ -171,6 +153,4 @@ def resumed(subject: Subject, learner: train.Learner, last: Path) -> Course:
     course = Course(step=kept["step"])
     for name in ("loss", "test", "score"):
         setattr(course, name, Curve(**kept[name]))
-    for name in ("joints", "seen"):
-        setattr(course, name, None if kept[name] is None else kept[name].to(subject.device))
     return course

@@ -73,7 +73,6 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) ->
     assert resumed.loss == whole.loss
     assert resumed.test == whole.test
     assert all(torch.equal(weights[name], again[name]) for name in weights)
-    assert torch.equal(resumed.mean_pose(), whole.mean_pose())  # type: ignore[arg-type]
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
@@ -113,23 +112,6 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_says_where(tmp_path: Pa
     assert "images" in course.broken
     assert course.step < 12
     assert all(map(math.isfinite, course.loss.values))
-
-
-def test_the_mean_pose_is_of_the_labelled_joints() -> None:
-    course = fit.Course()
-    joints = torch.tensor([[[1.0, 2.0], [9.0, 9.0]], [[3.0, 4.0], [5.0, 7.0]]])
-    course.watch({"joints": joints, "labelled": torch.tensor([[True, False], [True, True]])})
-    course.watch({"joints": joints + 2, "labelled": torch.tensor([[True, False], [False, False]])})
-    pose = course.mean_pose()
-    assert pose is not None
-    assert pose.tolist() == [[7 / 3, 10 / 3], [5.0, 7.0]]
-
-
-def test_unlabelled_joints_that_are_no_numbers_do_not_spoil_the_mean_pose() -> None:
-    course = fit.Course()
-    joints = torch.tensor([[[1.0, 2.0], [math.nan, math.nan]]])
-    course.watch({"joints": joints, "labelled": torch.tensor([[True, False]])})
-    assert course.mean_pose().tolist() == [[1.0, 2.0], [0.0, 0.0]]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bench import plugins
 from bench.errors import Failed, Unavailable
 from bench.record import Job, Quantity, Value
-from bench.worker import checkpoint, fit, train
+from bench.worker import checkpoint, fit, poses, train
 from bench.worker.apply import apply_modes, prove_modes
 from bench.worker.augment import mirror_back
 from bench.worker.subject import Subject, evaluating, load_dataset
@@ -26,7 +26,7 @@ CURVE_IMAGES = 256
 """Validation images that score the network on its way; the end is scored on all of them."""
 
 CLEARLY = 5.0
-"""Points by which the whole interval of the gain over the mean pose must lie above it."""
+"""Points by which the whole interval of the gain over the best constant pose must lie above it."""
 
 SETTLED_SHARE, SETTLED_POINTS = 0.8, 1.0
 """Converged: the best score up to this share of the training is within so many points of the last."""
@@ -46,6 +46,9 @@ LOSS_TRAIN = Quantity(name="loss.train", unit="1", better="lower", title="traini
 LOSS_TEST = Quantity(name="loss.test", unit="1", better="lower", title="validation loss", headline=False)
 CONVERGED = Quantity(name="converged", unit="1", better="higher", title="converged (1) or not (0)", headline=False)
 MEAN_POSE = Quantity(name="pckh.mean_pose", unit="%", better="none", title="PCKh@0.5 total of the mean pose")
+CONSTANT_POSE = Quantity(
+    name="pckh.constant_pose", unit="%", better="none", title="PCKh@0.5 total of the best constant pose"
+)
 
 Shown = Sequence[float]
 
@@ -64,11 +67,13 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield of_curve(LOSS_TEST, course.test, problem)
     if problem:
         raise Failed(problem)
-    plain = answering(subject, {})
-    baseline = module.Metric()
-    metrics = scored(plain, module, images_of(subject), course.mean_pose(), baseline)
+    metrics = scored(answering(subject, {}), module, images_of(subject))
     examples(subject, metrics)
-    yield from scores(module, metrics, baseline, course)
+    blind = unseeing(subject, module)
+    yield from scores(module, metrics, blind[CONSTANT_POSE], course)
+    for quantity, metric in blind.items():
+        yield msgspec.structs.replace(headline_of(module, metric), quantity=quantity, details={})
+    yield from by_stack(module, metrics[:-1])
     yield from milestones(subject.job, module, course)
     for name, modes in subject.job.checks.items():
         yield from check(subject, name, modes, metrics[-1])
@@ -85,7 +90,7 @@ def validate(subject: Subject, learner: train.Learner, module: ModuleType) -> tu
     images = min(CURVE_IMAGES, images_of(subject))
     with evaluating(subject.model), torch.inference_mode():
         each(subject, take, images)
-    headline = next(value for value in metric.compute() if value.quantity.name == module.HEADLINE)
+    headline = headline_of(module, metric)
     if headline.value is None:
         raise Failed(headline.reason)
     return float(torch.stack(losses).sum()) / images, float(headline.value)
@@ -152,18 +157,14 @@ def flip_tested(subject: Subject) -> Subject:
     return replace(subject, call=call)
 
 
-def scored(
-    subject: Subject, module: ModuleType, images: int, pose: Tensor | None = None, baseline: Any = None
-) -> list[Any]:
-    """A metric for each output of the network, the last is the prediction's; `baseline` scores the mean pose."""
+def scored(subject: Subject, module: ModuleType, images: int) -> list[Any]:
+    """A metric for each output of the network, the last is the prediction's."""
     metrics: list[Any] = []
 
     def take(outputs: list[Tensor], batch: train.Batch) -> None:
         metrics.extend(module.Metric() for _ in range(len(outputs) - len(metrics)))
         for metric, output in zip(metrics, outputs, strict=True):
             metric.update(output, batch)
-        if pose is not None and baseline is not None:
-            baseline.update(pose.float().expand(len(batch["image"]), -1, -1), batch)
 
     with torch.inference_mode():
         each(subject, take, images)
@@ -172,9 +173,32 @@ def scored(
     return metrics
 
 
-def scores(module: ModuleType, metrics: list[Any], baseline: Any, course: fit.Course) -> Iterator[Value]:
-    """What the metric says of the prediction, of the mean pose, and of every stack before the last."""
-    gain, low, _ = module.change(metrics[-1], baseline)
+def unseeing(subject: Subject, module: ModuleType) -> dict[Quantity, Any]:
+    """What predictors score that always answer the same pose: the mean one, and the one that is right most often."""
+    joints, labelled, head_size = poses.labels(subject)
+    answers = {
+        MEAN_POSE: poses.mean_pose(joints, labelled),
+        CONSTANT_POSE: poses.constant_pose(joints, labelled, head_size, module.NEAR),
+    }
+    metrics = {quantity: module.Metric() for quantity in answers}
+    dataset, total = load_dataset(subject.job, "val"), images_of(subject)
+    size = int(subject.job.train.get("batch", 1))
+    for first in range(0, total, size):
+        batch = dataset.batch(range(first, min(first + size, total)), subject.device)
+        for quantity, pose in answers.items():
+            metrics[quantity].update(pose.expand(len(batch["image"]), -1, -1), batch)
+    return metrics
+
+
+def headline_of(module: ModuleType, metric: Any) -> Value:
+    """The value that a metric is known by."""
+    value: Value = next(value for value in metric.compute() if value.quantity.name == module.HEADLINE)
+    return value
+
+
+def scores(module: ModuleType, metrics: list[Any], blind: Any, course: fit.Course) -> Iterator[Value]:
+    """What the metric says of the prediction, flagged where that is not clearly more than without the image."""
+    gain, low, _ = module.change(metrics[-1], blind)
     flags = [] if low > CLEARLY else ["not_learnt"]
     flags += ["unconverged"] if settled(course.score) is False else []
     for value in metrics[-1].compute():
@@ -182,14 +206,16 @@ def scores(module: ModuleType, metrics: list[Any], baseline: Any, course: fit.Co
         if value.quantity.name == module.HEADLINE:
             details = details | {"curve": msgspec.to_builtins(course.score), "gain": gain, "gain_low": low}
         yield msgspec.structs.replace(value, flags=flags if value.value is not None else [], details=details)
-    mean = next(value for value in baseline.compute() if value.quantity.name == module.HEADLINE)
-    yield msgspec.structs.replace(mean, quantity=MEAN_POSE, details={})
-    for number, metric in enumerate(metrics[:-1], 1):
+
+
+def by_stack(module: ModuleType, metrics: Sequence[Any]) -> Iterator[Value]:
+    """What every stack before the last would have scored."""
+    for number, metric in enumerate(metrics, 1):
         for value in metric.compute():
             if value.quantity.name in module.BY_STACK:
-                after = f"{value.quantity.title} after stack {number}"
+                name, title = value.quantity.name, value.quantity.title
                 quantity = msgspec.structs.replace(
-                    value.quantity, name=f"{value.quantity.name}.stack{number}", title=after, headline=False
+                    value.quantity, name=f"{name}.stack{number}", title=f"{title} after stack {number}", headline=False
                 )
                 yield msgspec.structs.replace(value, quantity=quantity, details={})
 

@@ -46,7 +46,15 @@ def record(folder: Path) -> Record:
 def test_a_training_yields_scores_curves_and_checks(record: Record) -> None:
     assert (record.status, record.reason) == ("ok", "")
     found = by_name(record)
-    assert {"pckh.total", "pckh.mean14", "pckh.limbs", "pckh.head", "pckh.ankle", "pckh.mean_pose"} <= found.keys()
+    assert {
+        "pckh.total",
+        "pckh.mean14",
+        "pckh.limbs",
+        "pckh.head",
+        "pckh.ankle",
+        "pckh.mean_pose",
+        "pckh.constant_pose",
+    } <= found.keys()
     assert {"pckh.total.stack1", "pckh.limbs.stack1", "loss.train", "loss.test", "converged"} <= found.keys()
     assert {"epochs_to_50", "pckh_change.fast", "keypoint_shift.fast"} <= found.keys()
     assert "pckh.total.stack2" not in found  # the last stack is the prediction
