@@ -66,6 +66,11 @@ class Failed(BenchError):
     """Ran, and is wrong: a mode that was not applied, a loss that is not finite, a gap between counters."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The hint after an unknown name: the nearest valid one, else all of them.
 

@@ -146,13 +146,15 @@ def _metrics(suite: Suite) -> list[str]:
     """The suite's metrics, else those of its task.
 
     Raises:
-        UsageError: nothing says how to score it.
+        UsageError: nothing says how to score it, or too much.
     """
     metrics = suite.metrics or METRICS.get(suite.task, ())
     if not metrics:
         raise UsageError(
             f"{suite.path}: no metric for task '{suite.task}'; write metrics = [...], see: bench list metric"
         )
+    if len(metrics) > 1:
+        raise UsageError(f"{suite.path}: a training is scored by one metric, not by {', '.join(metrics)}; name one")
     return list(metrics)
 
 

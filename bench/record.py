@@ -37,6 +37,9 @@ FLAGS: dict[str, str] = {
 }
 """Every flag a value can carry, with the sentence that explains it under a table."""
 
+SCORING = 1
+"""Version of how a training is scored; it is part of accuracy's fingerprint."""
+
 Json = dict[str, Any]
 
 
@@ -274,6 +277,10 @@ def decode_line(line: bytes) -> Record | Header:
     return _line_decoder.decode(line)
 
 
+TRAINED = ("epochs", "samples", "flip_test", "validations")
+"""Keys of [train] that accuracy depends on, besides batch and recipe."""
+
+
 def fingerprints(job: Job) -> dict[str, Json]:
     """What determines the figures of a job, by family of quantities, as fields that a reader can name.
 
@@ -299,8 +306,8 @@ def fingerprints(job: Job) -> dict[str, Json]:
     recipe["train.recipe"] = written.get("name", "")
     recipe |= {"train.batch": job.train.get("batch"), "data.train": job.data.get("train"), "mode": job.modes}
     if job.phase == "accuracy":  # neither the machine nor how fast it is measured
-        budget = {f"train.{key}": job.train[key] for key in ("epochs", "samples", "flip_test") if key in job.train}
+        budget = {f"train.{key}": job.train[key] for key in TRAINED if key in job.train}
         sizes = {"data.size": job.data.get("size"), "data.val": job.data.get("val"), "protocol.version": PROTOCOL}
-        return {"accuracy": dataset | sizes | recipe | budget}
+        return {"accuracy": dataset | sizes | recipe | budget | {"metrics": job.metrics, "scoring.version": SCORING}}
     steps = {f"protocol.{k}": v for k, v in protocol.items() if k.startswith(("train_", "memory_"))}
     return {"train": common | dataset | steps | recipe | {"threads": job.threads}}

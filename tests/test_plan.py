@@ -267,6 +267,11 @@ def test_a_task_without_a_metric_says_what_to_write() -> None:
         plan(training(task="binary"))
 
 
+def test_a_training_is_scored_by_one_metric() -> None:
+    with pytest.raises(UsageError, match="scored by one metric, not by pckh, other; name one"):
+        plan(training(metrics=("pckh", "other")))
+
+
 def test_the_first_guess_of_a_training_grows_with_its_images_and_pixels() -> None:
     def guess(**changes: Any) -> float:
         return expected_seconds([job_with(phase="accuracy", **changes)], {})[0] - STARTUP

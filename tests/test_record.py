@@ -227,7 +227,9 @@ EVERY = {"static", "infer", "eval", "train", "accuracy"}
         ({"train": TRAIN | {"epochs": 4}}, {"accuracy"}),
         ({"train": TRAIN | {"samples": 400}}, {"accuracy"}),
         ({"train": TRAIN | {"flip_test": True}}, {"accuracy"}),
-        ({"train": TRAIN | {"validations": 20}}, NOBODY),
+        ({"train": TRAIN | {"validations": 20}}, {"accuracy"}),
+        ({"metrics": ["other"]}, {"accuracy"}),
+        ({"checks": {"half": {"amp": "float16"}}}, NOBODY),
         ({"train": TRAIN | {"mode": "amp"}}, NOBODY),
         ({"device": "cuda"}, {"infer", "eval", "train"}),
         ({"threads": 2}, {"infer", "eval", "train"}),
@@ -268,6 +270,12 @@ def test_a_new_way_of_measuring_compares_with_nothing_older(phase: str, monkeypa
     before = prints(phase)
     monkeypatch.setattr(module, "PROTOCOL", module.PROTOCOL + 1)
     assert all(prints(phase)[family] != fields for family, fields in before.items())
+
+
+def test_a_new_way_of_scoring_compares_with_nothing_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prints("accuracy")["accuracy"]
+    monkeypatch.setattr(module, "SCORING", module.SCORING + 1)
+    assert prints("accuracy")["accuracy"] != before
 
 
 def test_flags_are_explained_in_words() -> None:

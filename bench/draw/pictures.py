@@ -157,10 +157,9 @@ def portrait(person: Person, found: "NDArray[Any]") -> "Image":
     from PIL import ImageDraw
 
     picture, scale = _enlarged(person.image)
-    # A joint at pixel x lies in the middle of that pixel.
-    truth = [(float(x), float(y)) for x, y in (person.joints + 0.5) * scale]
+    truth = [(float(x), float(y)) for x, y in person.joints * scale]
     known = np.isfinite(found).all(-1)
-    place = [(float(x), float(y)) if k else t for (x, y), k, t in zip((found + 0.5) * scale, known, truth, strict=True)]
+    place = [(float(x), float(y)) if k else t for (x, y), k, t in zip(found * scale, known, truth, strict=True)]
     right = known & (np.hypot(*(found - person.joints).T) <= person.reach)
     draw = ImageDraw.Draw(picture)
     for width, casing in ((5.0, True), (2.6, False)):

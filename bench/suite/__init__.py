@@ -308,6 +308,8 @@ def _overridden(suite: Suite, overrides: Overrides) -> Suite:
     _check_paths(suite, overrides.get("data_paths", {}))
     if "rounds" in given:  # who asks for rounds means every phase
         variants = [replace(v, infer=_without_rounds(v.infer), train=_without_rounds(v.train)) for v in variants]
+    if "timeout" in given:  # it is the limit of each job, of trainings too
+        variants = [replace(v, train=v.train | {"timeout": given["timeout"]}) for v in variants]
     return replace(suite, variants=tuple(variants), **given)
 
 

@@ -18,6 +18,10 @@ MIRRORED_PARTS = (0, 1, 3, 2, 4, 6, 5, 7, 9, 8, 10, 12, 11, 13, 15, 14, 16, 18, 
 """SURREAL's part labels after a mirror."""
 
 
+KEPT = ("image", "joints", "labelled", "visible", "head_size", "part", "mask")
+"""What changes with the image."""
+
+
 def augment(batch: Batch, options: dict[str, Any], generator: torch.Generator) -> Batch:
     """The batch scaled, rotated, mirrored and recoloured as a recipe's `augment` table says.
 
@@ -31,7 +35,8 @@ def augment(batch: Batch, options: dict[str, Any], generator: torch.Generator) -
         generator: on the CPU, so that the same numbers are drawn whatever the device.
 
     Returns:
-        A new batch; joints that leave the image are no longer labelled.
+        A new batch; joints that leave the image are no longer labelled. What is not named above (head_box, scale) is
+        left out, since it would not fit.
 
     Raises:
         Failed: the data's joints have no known left and right.
@@ -44,7 +49,7 @@ def augment(batch: Batch, options: dict[str, Any], generator: torch.Generator) -
     turned = chance[:, 0] < options.get("rotate_share", 1.0)
     angle = math.radians(options.get("rotate", 0.0)) * normal[:, 1].clamp(-2, 2) * turned
     flipped = chance[:, 1] < options.get("flip", 0.0)
-    changed = batch
+    changed = {name: batch[name] for name in KEPT if name in batch}
     if options.get("scale") or options.get("rotate"):
         changed = _moved(changed, scale.to(device), angle.to(device))
     if options.get("flip"):
@@ -69,8 +74,9 @@ def _moved(batch: Batch, scale: Tensor, angle: Tensor) -> Batch:
     """Scaled by 1 / scale and rotated by `angle` (radians), about the centre."""
     height, width = batch["image"].shape[-2:]
     cos, sin = torch.cos(angle), torch.sin(angle)
-    # From output to input, in pixels about the centre, then in grid_sample's units of half a side.
+    # From output to input, in pixels about the centre, then in grid_sample's units of half a side; and back.
     linear = torch.stack([cos, -sin, sin, cos], -1).view(-1, 2, 2) * scale[:, None, None]
+    back = linear.mT / (scale**2)[:, None, None]  # a rotation's inverse is its transpose
     side = torch.tensor([width, height], dtype=torch.float32, device=scale.device)
     theta = torch.cat([linear * side[None, None, :] / side[None, :, None], torch.zeros_like(linear[..., :1])], -1)
     grid = F.affine_grid(theta, [len(scale), 1, height, width], align_corners=False)
@@ -83,7 +89,7 @@ def _moved(batch: Batch, scale: Tensor, angle: Tensor) -> Batch:
         if name in batch:
             changed[name] = sampled(batch[name][:, None], "nearest")[:, 0].to(batch[name].dtype)
     if "joints" in batch:
-        moved = (batch["joints"] - side / 2) @ torch.linalg.inv(linear).mT + side / 2
+        moved = (batch["joints"] - side / 2) @ back.mT + side / 2
         inside = ((moved >= 0) & (moved < side)).all(-1)
         changed |= {"joints": moved, "labelled": batch["labelled"] & inside}
         if "visible" in batch:

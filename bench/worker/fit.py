@@ -94,7 +94,7 @@ def fit(subject: Subject, learner: train.Learner, validate: Validate) -> Course:
         course.step += 1
         images = course.step * budget.batch
         if course.step in points:
-            # The only moment at which the host waits for the device.
+            # Between these points the loop itself does not wait for the device; a data set or the loss scaler may.
             loss = float(torch.stack(losses).mean())
             losses.clear()
             if not math.isfinite(loss):

@@ -10,19 +10,23 @@ from torch import Tensor
 CUTOFF = 3.0  # in sigmas: the window outside which a target is exactly zero, 7x7 cells at sigma 1
 
 
-def targets(joints: Tensor, labelled: Tensor, size: tuple[int, int], *, stride: float, sigma: float) -> Tensor:
+def targets(
+    joints: Tensor, labelled: Tensor, size: tuple[int, int], *, stride: float | tuple[float, float], sigma: float
+) -> Tensor:
     """One Gaussian of peak 1 per labelled joint, centred on the joint's cell.
 
     Args:
         joints: N K 2, image pixels.
         labelled: N K, bool; unlabelled joints get an empty map.
         size: (H, W) of the maps.
+        stride: image pixels per cell, or those in x and in y.
         sigma: in cells.
 
     Returns:
         N K H W, float32.
     """
-    cell = (joints / stride).floor()
+    across, down = stride if isinstance(stride, tuple) else (stride, stride)
+    cell = torch.stack([joints[..., 0] / across, joints[..., 1] / down], -1).floor()
     rows = torch.arange(size[0], device=joints.device)
     columns = torch.arange(size[1], device=joints.device)
     horizontal = _bell(columns - cell[..., 0, None], sigma)  # N K W

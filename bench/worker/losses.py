@@ -18,7 +18,7 @@ def heatmap_mse(outputs: Sequence[Tensor], batch: dict[str, Tensor], recipe: dic
     that short trainings leave the plateau at which every map is zero.
     """
     height, width = outputs[-1].shape[-2:]
-    stride = batch["image"].shape[-1] / width
+    stride = (batch["image"].shape[-1] / width, batch["image"].shape[-2] / height)
     labelled = batch["labelled"]
     target = heatmap.targets(batch["joints"], labelled, (height, width), stride=stride, sigma=recipe.get("sigma", 1.0))
     weight = labelled[..., None, None] / labelled.float().mean().clamp(min=1e-6)

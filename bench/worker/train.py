@@ -74,7 +74,7 @@ class Learner:
     scaler: torch.amp.GradScaler
 
     def __call__(self, batch: Batch) -> Step:
-        """One step; nothing in it waits for the device."""
+        """One step. It does not wait for the device, but in float16: the scaler asks whether gradients overflowed."""
         mark = self.subject.clock.mark
         begin = mark()
         self.optimizer.zero_grad(set_to_none=True)

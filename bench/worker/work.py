@@ -14,7 +14,7 @@ import msgspec
 import torch
 
 from bench import plugins
-from bench.errors import Failed, Unavailable
+from bench.errors import Failed, Unavailable, first_line
 from bench.record import Job, Record, Value, fingerprints
 from bench.worker import checkpoint, export, network, numerics, timing, train
 from bench.worker.apply import apply_modes, prove_modes
@@ -87,11 +87,6 @@ def attempt(call: Callable[[], None]) -> tuple[str, str]:
         kind = "oom" if "can't allocate memory" in str(error) else "failed"
         return kind, f"{type(error).__name__}: {first_line(error)}"
     return "ok", ""
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message; its type where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def run(job: Job, values: list[Value], checks: list[Value], environment: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def portrait(folder: Path, given: Arrays) -> Image.Image:
 
 def at(given: Arrays, place: np.ndarray) -> tuple[float, float]:
     scale = SIDE / given["image"].shape[2]
-    return (float(place[0]) + 0.5) * scale, (float(place[1]) + 0.5) * scale
+    return float(place[0]) * scale, float(place[1]) * scale
 
 
 def colours_near(picture: Image.Image, place: tuple[float, float], radius: int) -> set[tuple[int, ...]]:

@@ -105,6 +105,7 @@ def test_weights_lie_beside_the_suite(tmp_path: Path) -> None:
 def test_overrides(good: Path) -> None:
     suite = load_suite(good, "quick", rounds=7, seed=3, timeout=10.0)
     assert (suite.rounds, suite.seed, suite.timeout) == (7, 3, 10.0)
+    assert {variant.train["timeout"] for variant in suite.variants} == {10.0}  # the limit of trainings too
     assert all("rounds" not in variant.train for variant in suite.variants)
     assert load_suite(good, "quick", rounds=None) == load_suite(good, "quick")
     for wrong in ({"rounds": 0}, {"seed": -1}, {"timeout": 0}):

@@ -137,3 +137,8 @@ def test_joints_without_known_sides_are_not_mirrored() -> None:
     batch |= {name: batch[name][:, :5] for name in ("joints", "labelled", "visible")}
     with pytest.raises(Failed, match="5 joints"):
         changed(batch, flip=0.5)
+
+
+def test_what_would_not_fit_any_more_is_left_out() -> None:
+    batch = people() | {"head_box": torch.zeros(32, 4), "scale": torch.ones(32)}
+    assert changed(batch, scale=0.25).keys() == people().keys()

@@ -120,3 +120,11 @@ def test_what_was_drawn_is_found_again() -> None:
 
 def test_decoding_keeps_no_gradient_type() -> None:
     assert heatmap.decode(torch.rand(1, 1, 4, 4, dtype=torch.float64)).dtype == torch.float32
+
+
+def test_each_axis_has_its_own_stride() -> None:
+    joints, labelled = torch.tensor([[[10.0, 91.9]]]), torch.ones(1, 1, dtype=torch.bool)
+    maps = heatmap.targets(joints, labelled, (33, 24), stride=(4.0, 130 / 33), sigma=1.0)
+    cell = heatmap.decode(maps)[0, 0]
+    assert abs((cell[0] + 0.5) * 4.0 - 10.0) <= 2.0
+    assert abs((cell[1] + 0.5) * 130 / 33 - 91.9) <= 130 / 66

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import plugins
-from bench.errors import Failed, Unavailable
+from bench.errors import Failed, Unavailable, first_line
 from bench.record import Job, Quantity, Value
 from bench.worker import checkpoint, fit, poses, train
 from bench.worker.apply import apply_modes, prove_modes
@@ -62,7 +62,8 @@ def measure(subject: Subject) -> Iterator[Value]:
     module = plugins.load("metric", subject.job.metrics[0])
     subject, learner = train.start(subject)
     course = fit.fit(subject, learner, lambda: validate(subject, learner, module))
-    problem = course.broken or not_fallen(course.loss.values)
+    # Weights that were given may be trained already.
+    problem = course.broken or ("" if subject.job.weights_hash else not_fallen(course.loss.values))
     yield of_curve(LOSS_TRAIN, course.loss, problem)
     yield of_curve(LOSS_TEST, course.test, problem)
     if problem:
@@ -70,7 +71,9 @@ def measure(subject: Subject) -> Iterator[Value]:
     metrics = scored(answering(subject, {}), module, images_of(subject))
     examples(subject, metrics)
     blind = unseeing(subject, module)
-    yield from scores(module, metrics, blind[CONSTANT_POSE], course)
+    for value in scores(module, metrics, blind[CONSTANT_POSE], course):
+        began = f", trained on from weights {subject.job.weights_hash[:8]}" if subject.job.weights_hash else ""
+        yield msgspec.structs.replace(value, how=value.how + began)
     for quantity, metric in blind.items():
         yield msgspec.structs.replace(headline_of(module, metric), quantity=quantity, details={})
     yield from by_stack(module, metrics[:-1])
@@ -282,6 +285,10 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
         other = scored(answering(subject, modes), module, images_of(subject))[-1]
     except Unavailable as reason:
         yield from (Value(quantity=quantity, reason=str(reason)) for quantity in (shift, change))
+        return
+    except (Failed, RuntimeError) as error:  # of one mode: neither the training nor the other modes' checks are lost
+        flags = ["mismatch"] if isinstance(error, Failed) else []
+        yield from (Value(quantity=quantity, reason=first_line(error), flags=flags) for quantity in (shift, change))
         return
     moved = module.shift(other, reference)
     yield Value(quantity=shift, value=moved["p99"], details=moved, reason="" if moved["joints"] else "no joints")

@@ -10,11 +10,12 @@ import torch
 from jobs import RECIPE, tiny
 from torch import Tensor, nn
 
+from bench.errors import Failed
 from bench.record import Job, Record, Value
 from bench.worker import fit
 from bench.worker.measures import accuracy
 from bench.worker.metrics import pckh
-from bench.worker.subject import Subject, prepare
+from bench.worker.subject import Subject, build, prepare
 from bench.worker.timing import device_for
 from bench.worker.work import work
 
@@ -163,6 +164,42 @@ def test_a_mode_that_clearly_costs_accuracy_is_a_mismatch(
     monkeypatch.setattr(accuracy, "scored", lambda *_: [None])
     shift, changed = accuracy.check(prepare(asked()), "fast", {}, None)
     assert (shift.flags, changed.flags) == ([], flags)
+
+
+@pytest.mark.parametrize(
+    ("error", "flags"),
+    [
+        (Failed("channels_last: mode not applied"), ["mismatch"]),
+        (RuntimeError("no kernel for this\nand more"), []),
+        (torch.OutOfMemoryError("out of memory"), []),
+    ],
+)
+def test_a_mode_that_fails_loses_its_own_cells_and_not_the_training(
+    error: Exception, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering = accuracy.answering
+
+    def fails(subject: Subject, modes: dict[str, Any]) -> Subject:
+        if "amp" in modes:
+            raise error
+        return answering(subject, modes)
+
+    monkeypatch.setattr(accuracy, "answering", fails)
+    record = work(asked(checks={"bad": {"amp": "bfloat16"}, "good": {"channels_last": True}}))
+    assert (record.status, record.reason) == ("ok", "")
+    found = by_name(record)
+    assert (found["pckh_change.bad"].value, found["pckh_change.bad"].flags) == (None, flags)
+    assert found["pckh_change.bad"].reason == str(error).splitlines()[0]
+    assert found["pckh_change.good"].value is not None
+    assert found["pckh.total"].value is not None
+
+
+def test_weights_that_were_given_are_trained_on_and_it_is_said(tmp_path: Path, record: Record) -> None:
+    network = build(prepare(asked()).job)
+    torch.save(network.state_dict(), tmp_path / "given.pt")
+    found = by_name(work(asked(weights=str(tmp_path / "given.pt"), weights_hash="0f3c99aa11", checks={})))
+    assert found["pckh.total"].how == "bootstrap over 10 images, trained on from weights 0f3c99aa"
+    assert by_name(record)["pckh.total"].how == "bootstrap over 10 images"
 
 
 def test_a_loss_that_is_not_finite_is_a_reason_and_not_a_number() -> None:
