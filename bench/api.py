@@ -17,6 +17,7 @@ from bench.ready import jobs_left as jobs_left
 from bench.ready import prepare as prepare
 from bench.record import Header, Job, Protocol, Record, Value, fingerprints
 from bench.suite import ModeConfig, Suite, Variant, load_suite, profile_names
+from bench.trainings import code, with_paces
 
 if TYPE_CHECKING:
     import pandas
@@ -115,14 +116,15 @@ def execute(
     _put_first(prepared.reused, run)
     suite, machine = prepared.suite, prepared.machine
     earlier = store.seconds_of_jobs(run.path.parent.parent, suite.name, str(machine["id"]))
-    expected = expected_seconds(jobs, earlier)
+    expected = expected_seconds(jobs, with_paces(earlier, jobs))
     figures: dict[str, list[float]] = {}
     spent: dict[str, float] = {}
     for i, job in enumerate(jobs):
         if stop():
             return
+        facts = {"network": prepared.network(job)} | ({"code": text} if (text := code(job)) else {})
         for record in _within_budget(suite, msgspec.structs.replace(job, artefacts=str(run.artefacts)), spent):
-            environment = record.environment | {"network": prepared.network(job)}
+            environment = record.environment | facts
             record = msgspec.structs.replace(record, machine=machine, environment=environment)
             store.append(run, record)
             spent[job.phase] = spent.get(job.phase, 0.0) + record.seconds
@@ -221,7 +223,7 @@ def run(  # noqa: PLR0913 - a public call; all but one are optional keywords
     """
     choice = choose(suite, profile, device)
     loaded = load_suite(suite, choice.profile or None)
-    return _measure_into(loaded, choice.device, reuse.Asked(Path(results), fresh), tell)
+    return _measure_into(loaded, choice.device, reuse.Asked(Path(results), fresh, suite=str(suite)), tell)
 
 
 def _measure_into(suite: Suite, device: str, asked: reuse.Asked, tell: Tell | None) -> Path:

@@ -5,9 +5,9 @@ jobs of the suite's profile `accuracy`, and says of the rest what would train it
 """
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +15,19 @@ import msgspec
 
 from bench import store
 from bench.engines.local import portable
-from bench.errors import StoreError
+from bench.errors import StoreError, SuiteError
 from bench.plan import measures_by_phase, plan, static_jobs
-from bench.record import Job, Json, Record, digest, fingerprints
+from bench.record import Job, Record, digest, fingerprints
 from bench.suite import Suite, load_suite
+from bench.trainings import PHASE as PHASE
+from bench.trainings import Source, matching, newest, taken_over, with_paces, without_files
 from bench.validate import validate
 
-PROFILE = PHASE = "accuracy"
-"""The phase that trains, and the profile whose protocol a run that does not train shows."""
+PROFILE = "accuracy"
+"""The profile whose protocol a run that does not train shows."""
+
+RESULTS = Path("results")
+"""Where runs are kept, if nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,14 @@ class Asked:
         results: where runs are kept.
         overrides: `timeout` and `data_paths` of load_suite.
         resumed: the run that is gone on with; its own records are not earlier ones.
+        suite: the suite as it was typed, a path or a name; empty: its name.
     """
 
     results: Path
     fresh: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     resumed: Path | None = None
+    suite: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +67,6 @@ class Reused:
     said: str = ""
 
 
-class Source(NamedTuple):
-    """An earlier record and the file that it lies in."""
-
-    path: Path
-    record: Record
-
-
 class Run(NamedTuple):
     """The run that wants accuracy: its suite and jobs, the networks as validated, and the machine's id."""
 
@@ -81,16 +81,6 @@ class Run(NamedTuple):
         return {"device": self.jobs[0].device, "threads": self.jobs[0].threads}
 
 
-def key(job: Job) -> str:
-    """What a training's outcome hangs on: its protocol, network and seed, but no name, machine or timing protocol."""
-    return _key(job, fingerprints(job).get(PHASE, {}))
-
-
-def _key(job: Job, family: Json) -> str:
-    scored = [job.metrics, job.train.get("flip_test", False)]
-    return digest([family, job.arch, job.options, job.weights_hash, job.seed, scored])
-
-
 def reuse(run: Run, asked: Asked) -> Reused:
     """What a run need not train, or does train although its profile does not.
 
@@ -103,29 +93,43 @@ def reuse(run: Run, asked: Asked) -> Reused:
         return Reused()
     study = accuracy_profile(run.suite, asked.overrides)
     everything = [job for job in plan(study, **run.place) if job.phase == PHASE]
-    names = [variant.name for variant in run.suite.variants]
-    jobs = [job for job in everything if job.variant in names]
-    if not jobs:
+    if not everything:
         return Reused()
+    reasons = _incomparable(run, everything)
+    aside = [_untrained(job, reasons[job.id]) for job in everything if job.id in reasons]
+    aside += _left_out(run, everything)
+    names = {variant.name for variant in run.suite.variants}
+    jobs = [job for job in everything if job.variant in names and job.id not in reasons]
+    if not jobs:
+        return Reused(records=aside)
     if asked.fresh:
-        return Reused(jobs=jobs, networks=networks(run, study, names), budget=study.budget.get(PHASE))
-    candidates = _candidates(jobs, run, asked)
-    built = networks(run, study, {job.variant for job in jobs if job.id in candidates})
-    found = _newest(candidates, jobs, built)
-    cost = _minutes(run, asked, study.budget.get(PHASE, 0.0) / len(everything))
+        built = networks(run, study, {job.variant for job in jobs})
+        return Reused(records=aside, jobs=jobs, networks=built, budget=study.budget.get(PHASE))
+    found = _found(run, study, jobs, asked)
+    cost = _minutes(run, asked, jobs, study.budget.get(PHASE, 0.0) / len(everything))
     records = [_taken_over(job, found[job.id]) for job in jobs if job.id in found]
-    records += [_untrained(job, _advice(job, jobs, found, cost)) for job in jobs if job.id not in found]
-    records += _left_out(run, jobs)
-    return Reused(records=records, said=_said(jobs, found, "--profile accuracy or --fresh trains the others"))
+    missing = [job for job in jobs if job.id not in found]
+    records += [_untrained(job, _advice(job, missing, cost, asked)) for job in missing]
+    said = _said(jobs, found, "--profile accuracy or --fresh trains the others")
+    return Reused(records=records + aside, said=said)
 
 
 def _of_a_training_run(run: Run, asked: Asked) -> Reused:
     jobs = [job for job in run.jobs if job.phase == PHASE]
     if asked.fresh:
         return Reused()
-    found = _newest(_candidates(jobs, run, asked), jobs, run.networks)
+    found = newest(matching(jobs, _earlier(asked, run.suite)), jobs, run.networks)
     records = [_taken_over(job, found[job.id]) for job in jobs if job.id in found]
     return Reused(records=records, said=_said(jobs, found, "--fresh trains them again") if found else "")
+
+
+def _found(run: Run, study: Suite, jobs: Sequence[Job], asked: Asked) -> dict[str, Source]:
+    """Job's id -> the earlier training that answers it; networks are built only where there may be one."""
+    candidates = matching(jobs, _earlier(asked, run.suite))
+    names = {job.variant for job in jobs if job.id in candidates}
+    absent = {job.variant for job in jobs if without_files(job)}
+    built = networks(run, study, names - absent) | _by_shape(run, study, names & absent)
+    return newest(candidates, jobs, built)
 
 
 def accuracy_profile(suite: Suite, overrides: Mapping[str, Any]) -> Suite:
@@ -157,20 +161,21 @@ def _built(job: Job) -> str:
     return digest([job.variant, job.arch, job.options, job.weights_hash, job.data])
 
 
-def _candidates(jobs: Iterable[Job], run: Run, asked: Asked) -> dict[str, list[Source]]:
-    """Job's id -> the earlier trainings with its key, the newest first."""
-    keys = {job.id: key(job) for job in jobs}
-    wanted = set(keys.values())
-    found: dict[str, list[Source]] = {}
-    for path in _files(asked, run.suite):
+def _by_shape(run: Run, study: Suite, names: Iterable[str]) -> dict[str, str]:
+    """The same where the data are not here: random images of that size, since shapes are all that it hangs on.
+
+    What cannot be built so has no fingerprint: it is not what is trained now.
+    """
+    made = [replace(v, data=v.data | {"use": "random", "options": {}}) for v in study.variants]
+    with suppress(SuiteError):
+        return networks(run, replace(study, variants=tuple(made), measures=()), names)
+    return {}
+
+
+def _earlier(asked: Asked, suite: Suite) -> Iterator[Source]:
+    for path in _files(asked, suite):
         with suppress(StoreError):  # a torn or newer run must not stop this one
-            for record in store.read(path).records:
-                kept = _key(record.job, record.fingerprints.get(PHASE, {}))
-                if record.status == "ok" and record.job.phase == PHASE and kept in wanted:
-                    found.setdefault(kept, []).append(Source(path, record))
-    for sources in found.values():
-        sources.sort(key=lambda source: (source.record.started, source.path.stem), reverse=True)
-    return {id_: found[kept] for id_, kept in keys.items() if kept in found}
+            yield from (Source(path, record) for record in store.read(path).records)
 
 
 def _files(asked: Asked, suite: Suite) -> list[Path]:
@@ -180,28 +185,8 @@ def _files(asked: Asked, suite: Suite) -> list[Path]:
     return [path for real, path in files.items() if asked.resumed is None or real != asked.resumed.resolve()]
 
 
-def _newest(
-    candidates: Mapping[str, Sequence[Source]], jobs: Iterable[Job], built: Mapping[str, str]
-) -> dict[str, Source]:
-    """Job's id -> the newest candidate of the same network, as far as its network is known."""
-    found = {}
-    for job in jobs:
-        ours = built.get(job.variant)
-        for source in candidates.get(job.id, ()):
-            theirs = source.record.environment.get("network")
-            if not ours or not theirs or ours == theirs:
-                found[job.id] = source
-                break
-    return found
-
-
 def _taken_over(job: Job, source: Source) -> Record:
-    """The record as an answer to this run's job: names and seed are the job's, what was found is the source's."""
-    values = [msgspec.structs.replace(value, samples=[], details={}) for value in source.record.values]
-    origin = source.record.origin or source.path.stem
-    return msgspec.structs.replace(
-        source.record, job=portable(job), id=job.id, values=values, origin=origin, log="", artefacts={}
-    )
+    return msgspec.structs.replace(taken_over(job, source), job=portable(job))
 
 
 def _untrained(job: Job, reason: str) -> Record:
@@ -210,7 +195,7 @@ def _untrained(job: Job, reason: str) -> Record:
 
 
 def _left_out(run: Run, jobs: Sequence[Job]) -> list[Record]:
-    """A record for each variant that the accuracy profile does not have."""
+    """A record for each variant that the accuracy profile, whose jobs these are, does not have."""
     trained = {job.variant for job in jobs}
     reason = "not trained: the profile accuracy leaves this variant out"
     absent = [variant for variant in run.suite.variants if variant.name not in trained]
@@ -221,18 +206,45 @@ def _left_out(run: Run, jobs: Sequence[Job]) -> list[Record]:
     return [msgspec.structs.replace(_untrained(job, reason), fingerprints={}) for job in stand_ins]
 
 
-def _minutes(run: Run, asked: Asked, usual: float) -> dict[str, float]:
-    """Cell -> minutes of a training here; `usual` where none was done, under the empty name."""
-    earlier = store.seconds_of_jobs(asked.results, run.suite.name, run.machine)
-    return {"": usual} | {cell: seconds / 60 for cell, seconds in earlier.items()}
+def _incomparable(run: Run, jobs: Iterable[Job]) -> dict[str, str]:
+    """Job's id -> why its accuracy would be that of another network than the run's of this name."""
+    own = {job.variant: job for job in static_jobs(run.suite, **run.place)}
+    compared = {job.id: dict(_differences(job, own[job.variant])) for job in jobs if job.variant in own}
+    return {
+        id_: f"not comparable: profile {PROFILE} trains it with other {' and '.join(found)} "
+        f"({', '.join(found.values())})"
+        for id_, found in compared.items()
+        if found
+    }
 
 
-def _advice(job: Job, jobs: Iterable[Job], found: Mapping[str, Source], cost: Mapping[str, float]) -> str:
+def _differences(trained: Job, own: Job) -> Iterator[tuple[str, str]]:
+    """(What, how it differs), of the network that is trained and the run's own."""
+    if trained.arch != own.arch:
+        yield "code", f"{trained.arch or 'a module'} instead of {own.arch or 'a module'}"
+    names = [name for name in trained.options | own.options if trained.options.get(name) != own.options.get(name)]
+    if names:
+        pairs = [(name, trained.options.get(name, "unset"), own.options.get(name, "unset")) for name in names]
+        yield "options", ", ".join(f"{name} {theirs} instead of {ours}" for name, theirs, ours in pairs)
+    if trained.weights_hash != own.weights_hash:
+        yield "weights", f"{trained.weights_hash[:8] or 'none'} instead of {own.weights_hash[:8] or 'none'}"
+
+
+def _minutes(run: Run, asked: Asked, jobs: Iterable[Job], usual: float) -> dict[str, float]:
+    """Job's id -> minutes of its training here; `usual` where none like it was done."""
+    earlier = with_paces(store.seconds_of_jobs(asked.results, run.suite.name, run.machine), jobs)
+    return {job.id: earlier[job.id] / 60 if job.id in earlier else usual for job in jobs}
+
+
+def _advice(job: Job, missing: Iterable[Job], cost: Mapping[str, float], asked: Asked) -> str:
     """What trains a job's variant, and how long that takes; all of its seeds that are missing."""
-    missing = sum(other.variant == job.variant and other.id not in found for other in jobs)
-    minutes = missing * cost.get(job.cell, cost[""])
-    command = ["bench", "run", job.suite, "--profile", PROFILE, "--variant", job.variant]
+    minutes = sum(cost[other.id] for other in missing if other.variant == job.variant)
+    command = ["bench", "run", asked.suite or job.suite, "--profile", PROFILE, "--variant", job.variant]
     command += ["--device", job.device] if job.device != "cpu" else []
+    use = job.data["use"]
+    path = (asked.overrides.get("data_paths") or {}).get(use) or ("PATH" if without_files(job) else "")
+    command += ["--data", f"{use}={path}"] if path else []
+    command += ["--results", str(asked.results)] if asked.results != RESULTS else []
     length = f", in about {max(1, round(minutes))} min" if minutes else ""
     return f"not trained yet: {shlex.join(command)} trains it{length}"
 

@@ -12,6 +12,7 @@ import msgspec
 
 from bench.errors import StoreError, nearest
 from bench.record import FORMAT, Header, Record, decode_line, encode
+from bench.trainings import PHASE, pace
 
 SUFFIX = ".jsonl"
 
@@ -194,7 +195,11 @@ def find(results: Path, text: str) -> Path:
 
 
 def seconds_of_jobs(results: Path, suite: str, machine_id: str) -> dict[str, float]:
-    """How long each job took the last time it was ok on this machine, by job id and by cell name."""
+    """How long each job took the last time it was ok on this machine, by job id and by cell name.
+
+    Trainings are by job id and by their pace: cells of one name may be trained by protocols as far apart as minutes
+    and days.
+    """
     found: dict[str, float] = {}
     for path in runs(results, suite):
         if not path.stem.partition("-")[2].startswith(machine_id):
@@ -203,5 +208,10 @@ def seconds_of_jobs(results: Path, suite: str, machine_id: str) -> dict[str, flo
         with suppress(StoreError):
             for record in read(path).records:
                 if record.status == "ok" and not record.origin:  # what was taken over took no time here
-                    found[record.id] = found[record.job.cell] = record.seconds
+                    found[record.id] = found[_like(record)] = record.seconds
     return found
+
+
+def _like(record: Record) -> str:
+    """What other jobs have in common with this one that take as long."""
+    return pace(record.job, record.fingerprints.get(PHASE, {})) if record.job.phase == PHASE else record.job.cell

@@ -9,34 +9,15 @@ from pathlib import Path
 import builders
 import msgspec
 import pytest
-from builders import training
-from command_line import HEAD, PROTOCOL, SCRIPTED, Done, Project, Typed, acts
+from command_line import SCRIPTED, Project, Typed, acts
+from reused import PROFILES, STUDY, accuracy, cells, runs, said
 
 import bench as package
 from bench import api, reuse, store
 from bench.engines import local
 from bench.plan import plan
-from bench.record import Job, Record
+from bench.record import Record
 from bench.suite import load_suite
-
-TRAIN = """
-[train]
-recipe  = "adam_hourglass"
-batch   = 2
-samples = 100
-"""
-
-PROFILES = """
-[profiles.accuracy]
-measures = ["accuracy"]
-data     = { size = 32 }
-budget   = { accuracy = 12 }
-"""
-
-OTHER = acts(b="").replace('do = ""', 'do = "", joints = 15')
-"""Another network, since the same one is trained once, whatever its name."""
-
-STUDY = HEAD.replace('"params", "infer"', '"params"') + TRAIN + acts(a="") + OTHER + PROTOCOL
 
 
 @pytest.fixture
@@ -50,56 +31,6 @@ def bench(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
-
-
-def runs(project: Project) -> list[Path]:
-    """Oldest first, even those of the same second."""
-    return [path.absolute() for path in store.runs(project.results)]
-
-
-def accuracy(path: Path) -> list[Record]:
-    return [record for record in store.read(path).records if record.job.phase == "accuracy"]
-
-
-def cells(done: Done) -> dict[str, dict[str, object]]:
-    """Variant -> its cell of accuracy, of a page in JSON."""
-    return {cell["variant"]: cell for cell in json.loads(done.out)["cells"] if cell["phase"] == "accuracy"}
-
-
-def said(done: Done) -> list[str]:
-    return [line for line in done.err.splitlines() if line.startswith("accuracy: ")]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"device": "cuda", "threads": 3, "suite": "other", "variant": "b", "mode": "other", "timeout": 1.0},
-        {"round": 4, "checks": {"fast": {}}, "paths": ["x"], "measures": ["x"]},
-        {"data": training("a").data | {"options": {"path": "/somewhere"}}},
-    ],
-)
-def test_what_a_training_does_not_hang_on(change: dict[str, object]) -> None:
-    job = training("a")
-    assert reuse.key(msgspec.structs.replace(job, **change)) == reuse.key(job)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        training("a", 1),
-        training("a", train={"samples": 20001}),
-        training("a", train={"batch": 8}),
-        training("a", train={"flip_test": True}),
-        training("a", train={"recipe": builders.RECIPE | {"lr": 0.1}}),
-        training("a", data={"size": 128}),
-        training("a", data={"val": 999}),
-        msgspec.structs.replace(training("a"), options={"cost": 2.0}),
-        msgspec.structs.replace(training("a"), weights_hash="x"),
-        msgspec.structs.replace(training("a"), modes={"amp": "bfloat16"}),
-    ],
-)
-def test_what_a_training_hangs_on(other: Job) -> None:
-    assert reuse.key(other) != reuse.key(training("a"))
 
 
 def test_nothing_was_trained(project: Project, bench: Typed) -> None:
@@ -247,12 +178,15 @@ def test_how_long_it_took_here_is_what_it_will_take(project: Project, bench: Typ
     path.write_text("".join(json.dumps(line | {"seconds": 1800.0}) + "\n" for line in lines))
     project.suite((STUDY + PROFILES).replace("samples = 100", "samples = 200\nseeds = 2"))
     reason = cells(bench("run", "tiny", "--format", "json"))["a"]["reason"]
-    assert str(reason).endswith("trains it, in about 60 min"), "two seeds of half an hour"
+    assert str(reason).endswith("trains it, in about 6 min"), "another protocol: two of the four trainings' 12 min"
     project.suite((STUDY + PROFILES).replace("samples = 100", "samples = 100\nseeds = 2"))
     done = bench("run", "tiny", "--format", "json")
     assert "0 of 2 variants" in said(done)[0], "one of two seeds is not the variant"
     assert cells(done)["a"]["value"] == 60.0
-    assert "1 of 2 seeds" in str(cells(done)["a"]["notes"])
+    assert "1 of 2 seeds (not trained yet: " in str(cells(done)["a"]["notes"])
+    assert "trains it, in about 30 min)" in str(cells(done)["a"]["notes"]), "another seed takes as long"
+    plan = bench("run", "tiny", "--profile", "accuracy", "--dry-run").err
+    assert "about 60 min from earlier runs here" in plan
 
 
 def test_variants_that_the_profile_leaves_out_say_so(project: Project, bench: Typed) -> None:
@@ -262,7 +196,9 @@ def test_variants_that_the_profile_leaves_out_say_so(project: Project, bench: Ty
     assert done.code == 0
     assert cells(done)["c"]["reason"] == "not trained: the profile accuracy leaves this variant out"
     alone = bench("run", "tiny", "--profile", "x", "--variant", "c")
-    assert (alone.code, said(alone), "Accuracy" in alone.out) == (0, [], False)
+    assert (alone.code, said(alone)) == (0, [])
+    assert "not trained: the profile accuracy leaves this variant out" in alone.out
+    assert "data.size 32" in bench("run", "tiny", "--profile", "x").out, "the others' protocol stands above them"
 
 
 def test_a_run_goes_on_with_what_it_took_over(project: Project, bench: Typed) -> None:
@@ -382,3 +318,49 @@ def test_who_asks_for_a_few_other_measures_gets_those_alone(project: Project, be
     again = bench("run", "tiny", "--resume", runs(project)[-1].stem)
     assert accuracy(runs(project)[-1]) == []
     assert again.code == 0, again.err
+
+
+LAYERS = """
+[profiles.accuracy.variant.a]
+options  = { joints = 12 }
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--fresh",)])
+def test_accuracy_of_another_network_is_not_shown(project: Project, bench: Typed, more: tuple[str, ...]) -> None:
+    project.suite(STUDY + PROFILES + LAYERS)
+    bench("run", "tiny", "--profile", "accuracy")
+    found = cells(bench("run", "tiny", "--format", "json", *more))
+    assert (found["a"]["value"], found["b"]["value"]) == (None, 60.0)
+    assert found["a"]["reason"] == (
+        "not comparable: profile accuracy trains it with other options (joints 12 instead of unset)"
+    )
+
+
+def test_accuracy_from_other_weights_is_not_shown(project: Project, bench: Typed) -> None:
+    project.write("suites/w.pt", "weights")
+    project.suite(STUDY + PROFILES + LAYERS.replace("options  = { joints = 12 }", 'weights = "w.pt"'))
+    bench("run", "tiny", "--profile", "accuracy")
+    found = cells(bench("run", "tiny", "--format", "json"))
+    assert re.fullmatch(r"not comparable: .* with other weights \([0-9a-f]{8} instead of none\)", found["a"]["reason"])
+
+
+def test_the_advice_is_what_must_be_typed_here(project: Project, bench: Typed, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    bench.monkeypatch.chdir(elsewhere)
+    reason = cells(bench("run", "../suites/tiny.toml", "--results", "kept", "--format", "json"))["a"]["reason"]
+    command = "bench run ../suites/tiny.toml --profile accuracy --variant a --results kept"
+    assert reason == f"not trained yet: {command} trains it, in about 6 min"
+    assert bench(*command.split()[1:]).code == 0
+    package.run("../suites/tiny.toml", results="other")
+    (path,) = store.runs(Path("other"))
+    assert accuracy(path)[0].reason == reason.replace("kept", "other")
+
+
+def test_the_advice_says_where_the_data_lie(project: Project, bench: Typed) -> None:
+    project.suite(STUDY + PROFILES.replace("size = 32", 'use = "jpeg_people", size = 32'))
+    reason = str(cells(bench("run", "tiny", "--format", "json"))["a"]["reason"])
+    assert "--variant a --data jpeg_people=PATH trains it" in reason
+    reason = str(cells(bench("run", "tiny", "--data", "jpeg_people=stage", "--format", "json"))["a"]["reason"])
+    assert "--variant a --data jpeg_people=stage trains it" in reason

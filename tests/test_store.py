@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from time import sleep
 
+import builders
 import pytest
 from jobs import header, job, record
 
 from bench import store
 from bench.errors import StoreError
 from bench.record import FORMAT, encode
+from bench.trainings import pace
 
 
 def written(folder: Path, *numbers: int, run: str = "20260101T000000Z-3f2a91c0") -> Path:
@@ -296,3 +298,14 @@ def test_a_run_that_never_got_its_header_does_not_stop_later_ones(tmp_path: Path
     written(tmp_path / "study", 0, run="20260101T000000Z-here")
     (tmp_path / "study" / "20260102T000000Z-here.jsonl").touch()
     assert store.seconds_of_jobs(tmp_path, "study", "here")[job(0).id] == 2.5
+
+
+def test_trainings_are_known_by_what_they_are_not_by_their_name(tmp_path: Path) -> None:
+    """A cell of one name may take minutes by one protocol and days by another."""
+    short, long = (builders.training("original", train={"samples": samples}) for samples in (100, 100_000))
+    run = header(run="20260101T000000Z-here")
+    with store.new_run(tmp_path / "study", run) as open_run:
+        store.append(open_run, builders.record(short, seconds=60.0))
+        store.append(open_run, builders.record(long, seconds=86400.0))
+    known = store.seconds_of_jobs(tmp_path, "study", "here")
+    assert known == {short.id: 60.0, pace(short): 60.0, long.id: 86400.0, pace(long): 86400.0}

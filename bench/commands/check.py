@@ -1,6 +1,8 @@
 """Check suites and plugins without measuring anything."""
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -24,8 +26,11 @@ FUNCTIONS = {
 CONSTANTS = {
     "mode": ("ORDER", "PHASES", "EXCLUDES"),
     "measure": ("PHASE",),
-    "metric": ("KEYS", "HEADLINE", "THRESHOLDS"),
+    "metric": ("KEYS", "HEADLINE", "THRESHOLDS", "BY_STACK", "NEAR"),
 }
+
+CLASSES = {"metric": {"Metric": ("update", "compute", "joints", "people")}}
+"""Classes with their methods; what a class may inherit is not looked for."""
 
 
 def plugin_problems(kind: str, name: str) -> list[str]:
@@ -40,7 +45,20 @@ def plugin_problems(kind: str, name: str) -> list[str]:
     for constant in CONSTANTS.get(kind, ()):
         if plugins.constant(file, constant) is None:
             problems.append(f"{file}:1: no {constant}; see CONTRIBUTING.md")
+    for name_, methods in CLASSES.get(kind, {}).items():
+        problems += class_problems(file, name_, methods)
     return problems
+
+
+def class_problems(file: Path, name: str, methods: tuple[str, ...]) -> list[str]:
+    """What a class of a file lacks, read from its text."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    found = next((node for node in body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if found is None:
+        return [f"{file}: defines no class {name}"]
+    own = {node.name for node in found.body if isinstance(node, ast.FunctionDef)}
+    missing = [method for method in methods if method not in own and not found.bases]
+    return [f"{file}:{found.lineno}: class {name} has no method {method}()" for method in missing]
 
 
 def suite_problems(name: str, device: str) -> list[str]:

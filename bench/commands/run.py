@@ -19,6 +19,7 @@ from bench.page import FORMATS, page
 from bench.plan import expected_seconds
 from bench.record import Job
 from bench.suite import Suite, find, load_suite
+from bench.trainings import with_paces
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ def run(suite: str, **asked: Any) -> int:
     if not asked["dry_run"]:
         store.check_writable(folder)
     overrides = {key: asked[key] for key in ("timeout", "data_paths")}
-    wish = reuse.Asked(asked["results"], asked["fresh"], overrides, earlier.path if earlier else None)
+    wish = reuse.Asked(asked["results"], asked["fresh"], overrides, earlier.path if earlier else None, suite)
     prepared = api.prepare(loaded, choice.device, wish if shows_accuracy(measures, earlier) else None)
     machine = prepared.machine["id"]
     header = api.header_of(loaded, store.new_name(machine, folder), prepared.machine, ["bench", *sys.argv[1:]])
@@ -184,6 +185,7 @@ def finish(path: Path, wanted: set[str], *, stopped: bool, format_: str) -> int:
 def say_plan(suite: Suite, jobs: list[Job], earlier: dict[str, float]) -> None:
     """How many cells and jobs there are, and how long they may take."""
     parts = []
+    earlier = with_paces(earlier, jobs)
     for phase in dict.fromkeys(job.phase for job in jobs):
         cells = {job.cell for job in jobs if job.phase == phase}
         rounds = len({job.round for job in jobs if job.phase == phase})

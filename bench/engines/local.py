@@ -41,8 +41,10 @@ def execute(jobs: Sequence[Job]) -> Iterator[Record]:
 
 
 def _cause(record: Record) -> str:
+    """What may be tried again; a training whose time was up was stopped on purpose."""
     by_signal = record.status == "crashed" and record.reason.startswith("killed by")
-    return record.status if by_signal or record.status == "timeout" else ""
+    hung = record.status == "timeout" and record.job.phase != "accuracy"
+    return record.status if by_signal or hung else ""
 
 
 def validate(jobs: Sequence[Job], timeout: float = 300.0) -> list[Record]:

@@ -145,8 +145,11 @@ def _shared(groups: Groups) -> str:
     for group in groups.values():
         for record in group.values():
             found = {k: v for family in record.fingerprints.values() for k, v in family.items()}
+            if not found:
+                continue  # it stands for a training that the protocol leaves out
             alike = found if alike is None else {k: v for k, v in alike.items() if found.get(k) == v}
-    detail = ("protocol.", "train.recipe.", "mode")  # the mode has a column of its own
+    # The mode and what the metric finds have columns of their own.
+    detail = ("protocol.", "scoring.", "train.recipe.", "mode", "metrics")
     shown = {k: v for k, v in (alike or {}).items() if not k.startswith(detail) and v not in (None, "")}
     return ", ".join(f"{name} {shown[name]}" for name in sorted(shown))
 

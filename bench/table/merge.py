@@ -180,7 +180,8 @@ def origins(group: Rounds) -> tuple[str, ...]:
     seeds: dict[str, int] = {}
     for record in (group[n] for n in sorted(group) if group[n].origin):
         machine, day = record.machine.get("id") or "unknown", record.started.partition("T")[0] or "unknown"
-        said = f"trained in an earlier run: {record.origin}, machine {machine}, {day}"
+        remarks = record.environment.get("remarks", ())
+        said = "; ".join([f"trained in an earlier run: {record.origin}, machine {machine}, {day}", *remarks])
         seeds[said] = seeds.get(said, 0) + 1
     return tuple(said if n == len(group) else f"{said}: {n} of {len(group)} seeds" for said, n in seeds.items())
 

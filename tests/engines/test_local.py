@@ -99,6 +99,12 @@ def test_a_hang_is_a_timeout_tried_once_more_and_its_children_end_with_it(tmp_pa
     assert not is_running(child(tmp_path))
 
 
+def test_a_training_whose_time_was_up_is_not_tried_again(tmp_path: Path) -> None:
+    (record,) = executed("hang", tmp_path, timeout=0.7, phase="accuracy")
+    assert (record.status, record.attempt) == ("timeout", 1)
+    assert len(executed("be_killed", tmp_path, phase="accuracy")) == 2, "a signal may be the machine's doing"
+
+
 def child(folder: Path) -> int:
     sleep(0.05)  # the kernel has been told, and needs a moment
     return int((folder / "run" / "child").read_text())

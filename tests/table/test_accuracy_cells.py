@@ -159,6 +159,8 @@ def test_what_was_taken_over_names_its_source() -> None:
     assert "Machine aaaa, of earlier accuracy only: cpu Other CPU" in table.notes
     assert not any("several machines" in note for note in table.notes)
     half = page([trained("original", 60.0, **earlier), trained("original", 61.0, seed=1)])
+    remarked = page([trained("original", 60.0, **earlier, environment={"remarks": ["archs/x.py has changed since"]})])
+    assert row(remarked, "original").notes == (f"{said}; archs/x.py has changed since",)
     assert row(half, "original").notes == (f"{said}: 1 of 2 seeds",)
 
 
@@ -178,6 +180,13 @@ def test_the_protocol_that_all_share_stands_above_and_what_differs_beside_the_na
     assert row(table, "deep").notes == (
         "not comparable with original: train.recipe other instead of adam_short, train.samples 10 instead of 20000",
     )
+
+
+def test_what_the_protocol_leaves_out_does_not_hide_it() -> None:
+    left_out = msgspec.structs.replace(untrained("slim"), fingerprints={})
+    lead = accuracy(page([trained("original", 60.0), trained("deep", 50.0), left_out])).lead
+    assert lead.startswith("data.size 64") and "train.batch 16" in lead
+    assert accuracy(page([left_out])).lead == ""
 
 
 PUBLISHED: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(SUITE))
