@@ -1,12 +1,13 @@
 """Whether two budgets rank networks alike: Kendall's tau of the accuracies in two runs, as a Markdown table.
 
-    python tests/benchmarks/rank_budgets.py SHORT.jsonl LONG.jsonl [--quantity pckh.total]
+    python tests/benchmarks/rank_budgets.py SHORT.jsonl LONG.jsonl [LONG.jsonl ...] [--quantity pckh.total]
 
 tau is of the means over seeds; below it stand the taus of every pair of a short and a long training's seed, since with
 few networks a single exchange moves it far.
 """
 
 import argparse
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -17,10 +18,10 @@ from bench import store
 from bench.stats import arithmetic_interval
 
 
-def scores(path: Path, quantity: str) -> dict[str, dict[int, float]]:
-    """Variant -> seed -> accuracy."""
+def scores(paths: Sequence[Path], quantity: str) -> dict[str, dict[int, float]]:
+    """Variant -> seed -> accuracy, of the runs of one budget together."""
     found: dict[str, dict[int, float]] = {}
-    for record in store.read(path).records:
+    for record in (record for path in paths for record in store.read(path).records):
         for value in record.values:
             if record.status == "ok" and value.quantity.name == quantity and value.value is not None:
                 found.setdefault(record.job.variant, {})[record.job.seed] = float(value.value)
@@ -36,10 +37,10 @@ def main() -> None:
     """Print the table and the taus."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("short", type=Path)
-    parser.add_argument("long", type=Path)
+    parser.add_argument("long", type=Path, nargs="+")
     parser.add_argument("--quantity", default="pckh.total")
     asked = parser.parse_args()
-    short, long = (scores(path, asked.quantity) for path in (asked.short, asked.long))
+    short, long = (scores(paths, asked.quantity) for paths in ([asked.short], asked.long))
     names = [name for name in short if name in long]
     print(f"| variant | {asked.quantity}, short | {asked.quantity}, long |\n|:--|--:|--:|")
     for name in names:
