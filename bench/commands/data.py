@@ -14,6 +14,7 @@ import msgspec
 from bench import host, plugins
 from bench.engines import local
 from bench.errors import Exit, UsageError
+from bench.pairs import pairs
 from bench.record import Job
 from bench.suite.checks import PASSED_TO_DATA
 
@@ -33,25 +34,17 @@ def data() -> None:
     """Look at a data set, or write it to JPEG files, which data set `jpeg_people` reads."""
 
 
-def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = [value.partition("=") for value in values]
-    for name, sign, value in pairs:
-        if not (name and sign and value):
-            raise click.BadParameter(f"'{name}{sign}{value}': write {parameter.metavar}")
-    return {name: value for name, _, value in pairs}
-
-
 def about_a_data_set(function: Callable[..., int]) -> Callable[..., int]:
     """The argument and the options that both commands have."""
     for decorate in (
         click.option(
-            "--data", "paths", multiple=True, metavar="NAME=PATH", callback=_pairs, help="Where its files lie."
+            "--data", "paths", multiple=True, metavar="NAME=PATH", callback=pairs, help="Where its files lie."
         ),
         click.option(
             *("-o", "--option", "options"),
             multiple=True,
             metavar="KEY=VALUE",
-            callback=_pairs,
+            callback=pairs,
             help="Option of the data set; `bench show NAME` lists them. May be repeated.",
         ),
         click.option("--size", type=click.IntRange(min=1), default=256, show_default=True, help="Side of the images."),
@@ -93,11 +86,10 @@ def drawn(folder: Path, title: str) -> bytes:
     """The contact sheet of the samples that a worker left in a folder."""
     import numpy as np
 
-    from bench.draw.contact_sheet import Skeleton, contact_sheet
-    from bench.draw.pictures import COLOURS, LIMBS, SIDES
+    from bench.draw.contact_sheet import contact_sheet
 
     with np.load(folder / "samples.npz", allow_pickle=False) as samples:
-        return contact_sheet(dict(samples), title, Skeleton(SIDES, LIMBS, COLOURS))
+        return contact_sheet(dict(samples), title)
 
 
 @data.command()
@@ -163,10 +155,7 @@ def options_of(name: str, given: dict[str, str], paths: dict[str, str]) -> dict[
     for other, path in paths.items():
         if other != name:
             raise UsageError(f"--data {other}=...: this is about data set '{name}'; write --data {name}=PATH")
-        if "path" not in known:
-            raise UsageError(f"--data {name}=...: data set '{name}' is made, it reads no files; leave --data out")
-        if not Path(path).exists():
-            raise UsageError(f"--data {name}={path}: no such file or folder; write where {name} lies")
+        plugins.check_data_path(name, path)
         options["path"] = path
     problems = plugins.check_options(file, "load", options, passed=PASSED_TO_DATA)
     if problems:

@@ -16,6 +16,7 @@ import click
 from bench import api, reuse, store, units
 from bench.errors import Exit, UsageError
 from bench.page import FORMATS, page
+from bench.pairs import pairs
 from bench.plan import expected_seconds
 from bench.record import Job
 from bench.suite import Suite, find, load_suite
@@ -56,14 +57,6 @@ def talk(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _data_paths(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = [value.partition("=") for value in values]
-    for name, sign, path in pairs:
-        if not (name and sign and path):
-            raise click.BadParameter(f"'{name}{sign}{path}': write NAME=PATH, such as mpii=/data/mpii")
-    return {name: path for name, _, path in pairs}
-
-
 @click.command()
 @click.argument("suite")
 @click.option("--profile", metavar="NAME", help="Profile of the suite [default: gpu on a CUDA device, else quick].")
@@ -73,7 +66,7 @@ def _data_paths(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 @click.option("--rounds", type=int, metavar="N", help="Rounds, each a fresh process per cell.")
 @click.option("--seed", type=int, metavar="N", help="Seed of the order, of weights and of inputs.")
 @click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.")
-@click.option("--data", "data_paths", multiple=True, metavar="NAME=PATH", callback=_data_paths, help="Where data lie.")
+@click.option("--data", "data_paths", multiple=True, metavar="NAME=PATH", callback=pairs, help="Where data lie.")
 @click.option("--results", default="results", type=Path, metavar="DIR", help="Where runs are kept [default: results].")
 @click.option("--resume", metavar="RUN", help="Complete an earlier run: only what is not yet ok.")
 @click.option("--force", is_flag=True, help="Resume although machine or commit differ, if the networks are the same.")

@@ -2,21 +2,32 @@
 
 import colorsys
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import ceil, isqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from bench.draw.skeleton import (
+    CASING,
+    COLOURS,
+    FINER,
+    INK,
+    LIMBS,
+    PAPER,
+    SIDES,
+    Colour,
+    Point,
+    font,
+    key_of_sides,
+    said,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-CASING = (20, 20, 20)
-INK = (34, 34, 34)
-PAPER = (255, 255, 255)
 BOX = (110, 235, 110)
 SIDE = 256  # smaller images are enlarged to at least this, by a whole factor
-FINER = 3  # drawn so much larger, for smooth lines
 ACROSS = 4  # pictures beside one another, more where there are many
 DOT = 3.5
 GAP = 6
@@ -27,26 +38,9 @@ NARROWEST = 420  # the key's width
 TURN = 3 / 8  # between the hues of successive parts: 8 hues of 3 strengths are as many as a body of SURREAL has
 
 Arrays = Mapping[str, "NDArray[Any]"]
-Colour = tuple[int, int, int]
 
 
-class Skeleton(NamedTuple):
-    """How joints are drawn: the side of each, which of them limbs join, and the colour of every side.
-
-    A limb has the side of its first joint. Joints of another number than `sides` are drawn without limbs, in the
-    last colour.
-    """
-
-    sides: Sequence[str]
-    limbs: Sequence[tuple[int, int]]
-    colours: Mapping[str, Colour]
-
-    def colour(self, joint: int, count: int) -> Colour:
-        """Of one of `count` joints."""
-        return self.colours[self.sides[joint]] if count == len(self.sides) else [*self.colours.values()][-1]
-
-
-def contact_sheet(samples: Arrays, title: str, skeleton: Skeleton) -> bytes:
+def contact_sheet(samples: Arrays, title: str) -> bytes:
     """A PNG: the title, then rows of pictures, then what the marks mean.
 
     Args:
@@ -55,24 +49,24 @@ def contact_sheet(samples: Arrays, title: str, skeleton: Skeleton) -> bytes:
     """
     from PIL import Image, ImageDraw
 
-    cells = [cell(samples, n, skeleton) for n in range(len(samples["image"]))]
+    cells = [cell(samples, n) for n in range(len(samples["image"]))]
     across = min(len(cells), max(ACROSS, isqrt(len(cells))))
     wide, high = cells[0].width + GAP, cells[0].height + GAP
     rows = ceil(len(cells) / across)
     size = (max(across * wide + GAP, NARROWEST), rows * high + GAP + 2 * LINE)
     picture = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(picture)
-    draw.text((GAP, GAP // 2), title, INK, _font())
+    draw.text((GAP, GAP // 2), title, INK, font(LETTERS))
     for n, each in enumerate(cells):
         row, column = divmod(n, across)
         picture.paste(each, (GAP + column * wide, LINE + GAP + row * high))
-    _key(draw, LINE + GAP + rows * high, skeleton.colours)
+    _key(draw, LINE + GAP + rows * high)
     data = io.BytesIO()
     picture.save(data, "PNG")
     return data.getvalue()
 
 
-def cell(samples: Arrays, n: int, skeleton: Skeleton) -> "Image":
+def cell(samples: Arrays, n: int) -> "Image":
     """One sample: what is said of it drawn on the image, its parts below."""
     from PIL import Image
 
@@ -80,7 +74,7 @@ def cell(samples: Arrays, n: int, skeleton: Skeleton) -> "Image":
     factor = max(1, ceil(SIDE / max(image.size)))
     size = (image.width * factor, image.height * factor)
     fine = image.resize((size[0] * FINER, size[1] * FINER), Image.Resampling.NEAREST)
-    annotate(fine, {name: values[n] for name, values in samples.items()}, factor * FINER, skeleton)
+    annotate(fine, {name: values[n] for name, values in samples.items()}, factor * FINER)
     above = fine.reduce(FINER)
     if "part" not in samples:
         return above
@@ -91,36 +85,38 @@ def cell(samples: Arrays, n: int, skeleton: Skeleton) -> "Image":
     return both
 
 
-def annotate(picture: "Image", person: Arrays, scale: int, skeleton: Skeleton) -> None:
+def annotate(picture: "Image", person: Arrays, scale: int) -> None:
     """Draw head box, skeleton and joints on an image that is `scale` times as large as its labels say.
 
-    A visible joint is a dot in its side's colour, an occluded one a ring; one that is not labelled is left out.
+    A visible joint is a dot in its side's colour, an occluded one a ring; one that is not labelled is left out. Joints
+    that are not MPII's 16 have no limbs, and the colour of the centre.
     """
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(picture)
     places = [(float(x), float(y)) for x, y in person["joints"] * scale]
-    limbs = skeleton.limbs if len(places) == len(skeleton.sides) else ()
+    known = len(places) == len(SIDES)
+    colours = [COLOURS[side] for side in (SIDES if known else ["centre"] * len(places))]
     labelled = person["labelled"]
     if "head_box" in person:
         draw.rectangle([float(edge) for edge in person["head_box"] * scale], outline=BOX, width=2 * FINER)
     for width, casing in ((4, True), (2, False)):
-        for a, b in limbs:
+        for a, b in LIMBS if known else ():
             if labelled[a] and labelled[b]:
-                draw.line((places[a], places[b]), CASING if casing else skeleton.colour(a, len(places)), width * FINER)
+                draw.line((places[a], places[b]), CASING if casing else colours[a], width * FINER)
     for joint, place in enumerate(places):
         if labelled[joint]:
             mark = dot if person["visible"][joint] else ring
-            mark(draw, place, skeleton.colour(joint, len(places)), FINER)
+            mark(draw, place, colours[joint], FINER)
 
 
-def dot(draw: "ImageDraw", place: tuple[float, float], colour: Colour, scale: int = 1) -> None:
+def dot(draw: "ImageDraw", place: Point, colour: Colour, scale: int = 1) -> None:
     """The mark of a visible joint."""
     draw.circle(place, (DOT + 1) * scale, CASING)
     draw.circle(place, DOT * scale, colour)
 
 
-def ring(draw: "ImageDraw", place: tuple[float, float], colour: Colour, scale: int = 1) -> None:
+def ring(draw: "ImageDraw", place: Point, colour: Colour, scale: int = 1) -> None:
     """The mark of an occluded joint."""
     draw.circle(place, (DOT + 2) * scale, outline=CASING, width=4 * scale)
     draw.circle(place, (DOT + 1) * scale, outline=colour, width=2 * scale)
@@ -135,29 +131,13 @@ def palette() -> "NDArray[Any]":
     return np.array([CASING, *(tuple(round(255 * c) for c in colour) for colour in colours[1:])], dtype=np.uint8)
 
 
-def _key(draw: "ImageDraw", y: int, colours: Mapping[str, Colour]) -> None:
+def _key(draw: "ImageDraw", y: int) -> None:
     """What colours and marks mean, in one line."""
-    x, middle = float(GAP), y + LINE / 2 - 2
-    for side, colour in colours.items():
-        draw.line([(x, middle), (x + 16, middle)], CASING, 6)
-        draw.line([(x + 1, middle), (x + 15, middle)], colour, 4)
-        x = _said(draw, (x + 21, y), side)
+    middle = y + LINE / 2 - 2
+    x = key_of_sides(draw, (GAP, y), middle, LETTERS)
     marks: tuple[tuple[str, Callable[..., None]], ...] = (("visible", dot), ("occluded", ring))
     for text, mark in marks:
-        mark(draw, (x + 6, middle), next(iter(colours.values())))
-        x = _said(draw, (x + 16, y), text)
+        mark(draw, (x + 6, middle), COLOURS["right"])
+        x = said(draw, (x + 16, y), text, LETTERS)
     draw.rectangle((x, middle - 5, x + 12, middle + 5), outline=BOX, width=2)
-    _said(draw, (x + 18, y), "head")
-
-
-def _said(draw: "ImageDraw", at: tuple[float, float], text: str) -> float:
-    """Write, and where the next thing starts."""
-    draw.text(at, text, INK, _font())
-    return at[0] + draw.textlength(text, _font()) + 12
-
-
-def _font() -> Any:
-    """Pillow's own, so that the letters do not depend on the machine."""
-    from PIL import ImageFont
-
-    return ImageFont.load_default(LETTERS)
+    said(draw, (x + 18, y), "head", LETTERS)

@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.draw.skeleton import CASING, COLOURS, FINER, INK, LIMBS, PAPER, SIDES, Point, font, key_of_sides, said
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
@@ -19,21 +21,8 @@ if TYPE_CHECKING:
 
 NEAR = 0.5  # of the head size, as in PCKh@0.5
 
-SIDES = ("right",) * 3 + ("left",) * 3 + ("centre",) * 4 + ("right",) * 3 + ("left",) * 3
-"""Of MPII's joints; a limb has the side of its first joint."""
-
-LEGS = ((0, 1), (1, 2), (2, 6), (5, 4), (4, 3), (3, 6))
-ARMS = ((10, 11), (11, 12), (12, 7), (15, 14), (14, 13), (13, 7))
-LIMBS = (*LEGS, (6, 7), (7, 8), (8, 9), *ARMS)
-
-COLOURS = {"right": (255, 200, 30), "left": (70, 185, 255), "centre": (255, 255, 255)}
 WRONG = (255, 25, 25)
-CASING = (20, 20, 20)
-INK = (34, 34, 34)
-PAPER = (255, 255, 255)
-
 SIDE = 192  # of a picture
-FINER = 3  # drawn so much larger, for smooth lines
 DOT, RING = 4.0, 5.0  # radii
 GAP, GUTTER, MARGIN = 4, 14, 10
 HEADING, NOTE = 20, 16  # sizes of letters
@@ -42,8 +31,6 @@ ON_A_PAGE = 48  # pictures of stacks; more variants get fewer rows
 
 LIGHT = 300_000  # bytes; pictures are kept in a repository
 KEYS = ("image", "joints", "labelled", "predicted", "head_size")
-
-Point = tuple[float, float]
 
 
 class Person(NamedTuple):
@@ -232,45 +219,28 @@ def _place(picture: "Image", group: Group, corner: tuple[int, int], head: int) -
     x, y = corner
     lines = _wrapped(group.heading, group.width)
     for n, text in enumerate(lines):
-        draw.text((x, y + head - (len(lines) - n) * (HEADING + 3)), text, INK, _font(HEADING))
+        draw.text((x, y + head - (len(lines) - n) * (HEADING + 3)), text, INK, font(HEADING))
     for n, (note, column) in enumerate(zip(group.notes, group.columns, strict=True)):
         left = x + n * (SIDE + GAP)
-        draw.text((left, y + head), note, INK, _font(NOTE))
+        draw.text((left, y + head), note, INK, font(NOTE))
         for row, cell in enumerate(column):
             picture.paste(cell, (left, y + head + NOTE + 8 + row * (cell.height + GAP)))
 
 
 def _key(draw: "ImageDraw", y: int) -> None:
     """What colours and marks mean, in one line."""
-    x = float(MARGIN)
     middle = y + NOTE / 2 + 2
-    for side, colour in COLOURS.items():
-        draw.line([(x, middle), (x + 18, middle)], CASING, 6)
-        draw.line([(x + 1, middle), (x + 17, middle)], colour, 4)
-        x = _said(draw, (x + 24, y), side)
+    x = key_of_sides(draw, (MARGIN, y), middle, NOTE)
     draw.circle((x + 5, middle), DOT + 1, COLOURS["right"], CASING)
-    x = _said(draw, (x + 16, y), f"within {NEAR:g} head sizes")
+    x = said(draw, (x + 16, y), f"within {NEAR:g} head sizes", NOTE)
     draw.circle((x + 5, middle), RING, outline=WRONG, width=2)
     draw.line([(x + 5, middle), (x + 22, middle)], WRONG, 1)
-    _said(draw, (x + 28, y), "farther off; line to the true place")
-
-
-def _said(draw: "ImageDraw", at: Point, text: str) -> float:
-    """Write, and where the next thing starts."""
-    draw.text(at, text, INK, _font(NOTE))
-    return at[0] + draw.textlength(text, _font(NOTE)) + 18
-
-
-def _font(size: int) -> Any:
-    """Pillow's own, so that the letters do not depend on the machine."""
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
+    said(draw, (x + 28, y), "farther off; line to the true place", NOTE)
 
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Lines that fit: broken behind hyphens, underscores and blanks, within a word where there is no other way."""
-    fits: Callable[[str], bool] = lambda line: _font(HEADING).getlength(line.rstrip()) <= width  # noqa: E731
+    fits: Callable[[str], bool] = lambda line: font(HEADING).getlength(line.rstrip()) <= width  # noqa: E731
     lines = [""]
     for part in _parts(re.findall(r"[^-_ ]*[-_ ]?", text), fits):
         if fits(lines[-1] + part):

@@ -8,10 +8,8 @@ import pytest
 from PIL import Image
 
 from bench.draw import contact_sheet as module
-from bench.draw.contact_sheet import BOX, Skeleton, contact_sheet, palette
-from bench.draw.pictures import COLOURS, LIMBS, SIDES
-
-MPII = Skeleton(SIDES, LIMBS, COLOURS)
+from bench.draw.contact_sheet import BOX, contact_sheet, palette
+from bench.draw.skeleton import COLOURS
 
 GREY = (128, 128, 128)
 
@@ -30,7 +28,7 @@ def samples(count: int = 1, joints: int = 16, side: int = 256, **changes: Any) -
 
 
 def cell(given: dict[str, Any], n: int) -> Image.Image:
-    return module.cell(given, n, MPII)
+    return module.cell(given, n)
 
 
 def at(picture: Image.Image, place: tuple[float, float]) -> Any:
@@ -96,7 +94,7 @@ def test_the_parts_of_a_body_can_be_told_apart() -> None:
 def test_a_sheet_holds_every_sample(count: int, across: int) -> None:
     tints = np.linspace(10, 250, count).astype(np.uint8)
     image = np.broadcast_to(tints[:, None, None, None], (count, 256, 256, 3)).copy()
-    with Image.open(io.BytesIO(contact_sheet(samples(count, image=image), "title", MPII))) as picture:
+    with Image.open(io.BytesIO(contact_sheet(samples(count, image=image), "title"))) as picture:
         assert picture.size == (max(420, across * 262 + 6), -(-count // across) * 262 + 6 + 44)
         found = [at(picture, (6 + n % across * 262 + 200, 28 + n // across * 262 + 40)) for n in range(count)]
     assert found == [(tint,) * 3 for tint in tints]

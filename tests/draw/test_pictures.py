@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from trainings import Arrays, arrays, noisy
 
-from bench.draw import pictures
-from bench.draw.pictures import COLOURS, GAP, GUTTER, MARGIN, SIDE, SIDES, WRONG, Examples
+from bench.draw import pictures, skeleton
+from bench.draw.pictures import GAP, GUTTER, MARGIN, SIDE, WRONG, Examples
+from bench.draw.skeleton import COLOURS, SIDES
 
 WRIST, ANKLE = 10, 5
 
@@ -163,7 +164,7 @@ def test_fewer_colours_where_bytes_are_few() -> None:
 def test_headings_fit(name: str) -> None:
     lines = pictures._wrapped(name, SIDE)
     assert "".join(lines) == name
-    assert all(pictures._font(pictures.HEADING).getlength(line.rstrip()) <= SIDE for line in lines)
+    assert all(skeleton.font(pictures.HEADING).getlength(line.rstrip()) <= SIDE for line in lines)
     assert len(lines) <= 4
 
 

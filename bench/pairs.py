@@ -1,0 +1,15 @@
+"""Pairs as they are typed on the command line: NAME=PATH and KEY=VALUE."""
+
+import click
+
+EXAMPLES = {"NAME=PATH": "mpii=/data/mpii", "KEY=VALUE": "preset=hard", "NAME=LIMIT": "latency=200ms"}
+
+
+def pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Callback of an option that may be repeated; its metavar, one of EXAMPLES, says how a pair is written."""
+    split = [value.partition("=") for value in values]
+    for name, sign, value in split:
+        if not (name and sign and value):
+            form = str(parameter.metavar)
+            raise click.BadParameter(f"'{name}{sign}{value}': write {form}, such as {EXAMPLES[form]}")
+    return {name: value for name, _, value in split}
