@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, groupby, pairwise, takewhile
 from math import ceil, exp, floor, fsum, lgamma, log, sqrt
 
@@ -162,16 +163,16 @@ def ratio_intervals(cells: Mapping[str, Mapping[int, float]], baseline: str) -> 
     logs = {cell: {r: log(median) for r, median in rounds.items()} for cell, rounds in cells.items()}
     base = logs.get(baseline, {})
     complete = [cell for cell, rounds in logs.items() if base.keys() <= rounds.keys()]
+    whole = _Block([[logs[cell][r] for r in sorted(base)] for cell in complete]) if base else None
     result: dict[str, Interval] = {}
     for cell, rounds in logs.items():
         shared = sorted(base.keys() & rounds.keys())
         if cell == baseline and shared:
             result[cell] = Interval(1.0, 1.0, 1.0)
+        elif shared and whole and cell in complete:
+            result[cell] = whole.ratio(complete.index(cell), complete.index(baseline))
         elif shared:
-            block = complete if cell in complete else [cell, baseline]
-            result[cell] = _ratio(
-                [[logs[c][r] for r in shared] for c in block], block.index(cell), block.index(baseline)
-            )
+            result[cell] = _Block([[logs[c][r] for r in shared] for c in (cell, baseline)]).ratio(0, 1)
     return result
 
 
@@ -231,18 +232,26 @@ def _tail(n: int, chance: float) -> Iterable[float]:
     )
 
 
-def _ratio(block: list[list[float]], cell: int, baseline: int) -> Interval:
-    """Ratio of two rows of a block (cells x rounds, logarithms), with the error pooled over all its rows."""
-    count, rounds = len(block), len(block[0])
-    row = [fsum(values) / rounds for values in block]
-    column = [fsum(values) / count for values in zip(*block, strict=True)]
-    grand = fsum(row) / count
-    difference = row[cell] - row[baseline]
-    df = (count - 1) * (rounds - 1)
-    if df == 0:
-        return Interval(exp(difference), None, None)
-    rest = fsum((x - row[i] - column[j] + grand) ** 2 for i, values in enumerate(block) for j, x in enumerate(values))
-    return _exp(_around(difference, sqrt(rest / df) * sqrt(2 / rounds), df))
+class _Block:
+    """Cells x rounds, logarithms: ratios of two cells with the error pooled over all of them."""
+
+    def __init__(self, logs: Sequence[Sequence[float]]) -> None:
+        count, rounds = len(logs), len(logs[0])
+        self.rounds = rounds
+        self.row = [fsum(values) / rounds for values in logs]
+        column = [fsum(values) / count for values in zip(*logs, strict=True)]
+        grand = fsum(self.row) / count
+        self.df = (count - 1) * (rounds - 1)
+        self.rest = fsum(
+            (x - self.row[i] - column[j] + grand) ** 2 for i, values in enumerate(logs) for j, x in enumerate(values)
+        )
+
+    def ratio(self, cell: int, baseline: int) -> Interval:
+        """Of two cells; without bounds where no error is known."""
+        difference = self.row[cell] - self.row[baseline]
+        if self.df == 0:
+            return Interval(exp(difference), None, None)
+        return _exp(_around(difference, sqrt(self.rest / self.df) * sqrt(2 / self.rounds), self.df))
 
 
 def _exp(logs: Interval) -> Interval:
@@ -252,7 +261,13 @@ def _exp(logs: Interval) -> Interval:
 
 def _around(mean: float, error: float, df: int) -> Interval:
     """A mean with the t interval of its standard error."""
+    reach = _quantile_of_t(df) * error
+    return Interval(mean, mean - reach, mean + reach)
+
+
+@cache
+def _quantile_of_t(df: int) -> float:
+    """The two-sided 95 % quantile."""
     from scipy.special import stdtrit  # here, since most commands do not need it; scipy.stats would take 1 s
 
-    reach = float(stdtrit(df, 1 - MISS / 2)) * error
-    return Interval(mean, mean - reach, mean + reach)
+    return float(stdtrit(df, 1 - MISS / 2))

@@ -14,10 +14,11 @@ _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "FLOP": tuple((factor, f"{prefix}FLOP") for factor, prefix in _COUNTS),
     "1": _COUNTS,
 }
-_WRITTEN = {"min": 60.0, "h": 3600.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "%": 1.0, "": 1.0}
-_WRITTEN |= {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0, "GB": 1e9, "MB": 1e6}
-_WRITTEN |= {prefix + kind: factor for factor, prefix in _COUNTS for kind in ("MAC", "FLOP")}
-_WRITTEN |= {"k": 1e3, "M": 1e6, "G": 1e9, "image/s": 1.0}
+WRITTEN = {"min": 60.0, "h": 3600.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "%": 1.0, "": 1.0}
+WRITTEN |= {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0, "GB": 1e9, "MB": 1e6}
+WRITTEN |= {prefix + kind: factor for factor, prefix in _COUNTS for kind in ("MAC", "FLOP")}
+WRITTEN |= {"k": 1e3, "M": 1e6, "G": 1e9, "image/s": 1.0}
+"""Unit as it may be typed -> its size in base units."""
 
 
 def scale(unit: str, typical: float) -> tuple[float, str]:
@@ -62,9 +63,9 @@ def parse(text: str | float) -> float:
     if isinstance(text, int | float):
         return float(text)
     match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z%/]*)\s*", text)
-    if not match or match[2] not in _WRITTEN:
+    if not match or match[2] not in WRITTEN:
         raise ValueError(f'\'{text}\': write a number and a unit, such as "14.8 min" or "23 ms"')
-    return float(match[1]) * _WRITTEN[match[2]]
+    return float(match[1]) * WRITTEN[match[2]]
 
 
 def duration(seconds: float) -> str:
