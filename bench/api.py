@@ -15,7 +15,7 @@ from bench.plan import expected_seconds
 from bench.ready import Prepared as Prepared
 from bench.ready import jobs_left as jobs_left
 from bench.ready import prepare as prepare
-from bench.record import Header, Job, Protocol, Record, Value, fingerprints
+from bench.record import Header, Job, Protocol, Record, Value, checked_mode, fingerprints
 from bench.suite import ModeConfig, Suite, Variant, load_suite, profile_names
 from bench.trainings import code, with_paces
 
@@ -190,8 +190,6 @@ def exit_code(suite: Mapping[str, Any], records: Sequence[Record], planned: int)
 
 def _mismatches(record: Record, spared: Collection[str]) -> bool:
     """A mode changed the answer; what the accuracy phase finds of other modes counts for these."""
-    from bench.table.merge import checked_mode  # heavy, and only a finished run needs it
-
     wrong = [value.quantity.name for value in record.values if "mismatch" in value.flags]
     return any(checked_mode(name) not in spared for name in wrong)
 

@@ -53,6 +53,10 @@ def bench() -> None:
     """Benchmark and profile neural-network architecture variants, with numbers one can trust."""
 
 
+UNFINISHED = ("run", "gate", "calibrate", "accept", "leaderboard")
+"""Commands that do more than print."""
+
+
 def in_one_line(error: click.ClickException) -> str:
     """What is wrong with the command line, and where to look; a whole help page stays as it is."""
     said = error.format_message()
@@ -73,9 +77,10 @@ def main() -> None:
     except BenchError as error:
         click.echo(str(error), err=True)
         code = error.code
-    except SystemExit:
-        # So click ends where nobody reads on, as in `bench report | head`, but with 1: a regression, to us.
-        code = Exit.FINE
+    except SystemExit as end:
+        # So click ends where nobody reads on, as in `bench report | head`, but with 1: a regression, to us. What
+        # measures or judges has not come to its end then.
+        code = Exit.INTERRUPTED if end.code and sys.argv[1:2] and sys.argv[1] in UNFINISHED else Exit.FINE
     except Exception:  # noqa: BLE001 - the boundary to the shell: a bug must not look like a verdict (exit 1)
         traceback.print_exc()
         click.echo("This is a bug in bench; please report it with the lines above.", err=True)

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,11 +121,12 @@ def source(folder: Path) -> Json:
     try:
         facts["commit"] = _git(folder, "rev-parse", "HEAD").strip()
         difference = _git(folder, "diff", "HEAD", "--", "*.py", "*.toml")
-        untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "--", "*.py", "*.toml")
-    except (OSError, subprocess.CalledProcessError) as error:
+        untracked = _git(folder, "ls-files", "-z", "--others", "--exclude-standard", "--", "*.py", "*.toml")
+    except (OSError, subprocess.SubprocessError) as error:
         return facts | {"commit": "unknown", "why": _git_reason(error)}
-    for name in untracked.splitlines():
-        difference += name + (folder / name).read_text(errors="replace")
+    for name in filter(None, untracked.split("\0")):
+        with suppress(OSError):  # an editor's lock is a link to nowhere
+            difference += name + (folder / name).read_text(errors="replace")
     facts["dirty"] = hashlib.sha256(difference.encode()).hexdigest()[:16] if difference else ""
     return facts
 

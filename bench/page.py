@@ -1,5 +1,6 @@
 """A run as a page of text: its records tabulated and laid out by a renderer."""
 
+from dataclasses import replace
 from typing import Any
 
 from bench import plugins
@@ -13,4 +14,6 @@ def page(run: Loaded, form: str) -> str:
     from bench.table import tabulate  # heavy, and most commands print no table
 
     render: Any = plugins.load("renderer", form).render
-    return str(render(tabulate(run.header.suite, run.records))).rstrip("\n")
+    table = tabulate(run.header.suite, run.records)
+    about = replace(table.about, source=run.header.source, started=table.about.started or run.header.started)
+    return str(render(replace(table, about=about))).rstrip("\n")

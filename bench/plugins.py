@@ -5,7 +5,7 @@ where it is not given); a user's `archs/` beside it, its suites and its `recipes
 """
 
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -160,17 +160,25 @@ def _targets(node: "ast.Assign | ast.AnnAssign") -> list[str]:
 
 def quantities() -> dict[str, str]:
     """Name -> unit of every `Quantity(name="...", unit="...")` that a measure or metric writes out."""
+    return {name: unit for kind in ("measure", "metric") for _, name, unit in _declared(kind)}
+
+
+def measure_of() -> dict[str, str]:
+    """Quantity -> the measure that writes it out; a metric's belong to measure `accuracy`."""
+    scores = {name: "accuracy" for _, name, _ in _declared("metric")}
+    return scores | {name: measure for measure, name, _ in _declared("measure")}
+
+
+def _declared(kind: str) -> Iterator[tuple[str, str, str]]:
+    """(Plugin, quantity, unit)."""
     import ast
 
-    files = [file for kind in ("measure", "metric") for file in _files(kind, None).values()]
-    calls = [node for file in files for node in ast.walk(_tree(file)) if isinstance(node, ast.Call)]
-    found = {}
-    for call in calls:
-        if isinstance(call.func, ast.Name) and call.func.id == "Quantity":
-            written = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
-            if "name" in written and "unit" in written:
-                found[str(written["name"])] = str(written["unit"])
-    return found
+    for plugin, file in _files(kind, None).items():
+        for call in (node for node in ast.walk(_tree(file)) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Name) and call.func.id == "Quantity":
+                written = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
+                if "name" in written and "unit" in written:
+                    yield plugin, str(written["name"]), str(written["unit"])
 
 
 def check_options(
@@ -196,6 +204,14 @@ def check_options(
             problems.append((name, f"unknown option '{name}'; {nearest(name, known)}"))
     missing = [name for name, option in known.items() if option.required and name not in given]
     return problems + [(name, f"option '{name}' is missing; write {name} = ...") for name in missing]
+
+
+def check_data_path(name: str, place: str) -> None:
+    """Raise UsageError where `--data NAME=PATH` says nothing that data set NAME could read."""
+    if "path" not in options(path("dataset", name), "load"):
+        raise UsageError(f"--data {name}=...: data set '{name}' is made, it reads no files; leave --data out")
+    if not Path(place).exists():
+        raise UsageError(f"--data {name}={place}: no such file or folder; write where {name} lies")
 
 
 def check_value(option: Option, value: Any) -> str | None:

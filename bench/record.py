@@ -40,6 +40,9 @@ FLAGS: dict[str, str] = {
 SCORING = 1
 """Version of how a training is scored; it is part of accuracy's fingerprint."""
 
+MEMORY = 2
+"""Version of how inference's memory is measured: since 2 without what the data set holds on the CPU."""
+
 Json = dict[str, Any]
 
 
@@ -277,6 +280,16 @@ def decode_line(line: bytes) -> Record | Header:
     return _line_decoder.decode(line)
 
 
+def checked_mode(name: str) -> str:
+    """The inference mode that a quantity of trained weights is about; empty where it is about the training's own.
+
+    >>> checked_mode("pckh_change.fast"), checked_mode("keypoint_shift.fast"), checked_mode("pckh.total")
+    ('fast', 'fast', '')
+    """
+    kind, _, mode = name.partition(".")
+    return mode if kind.endswith("_change") or kind == "keypoint_shift" else ""
+
+
 TRAINED = ("epochs", "samples", "flip_test", "validations")
 """Keys of [train] that accuracy depends on, besides batch and recipe."""
 
@@ -300,7 +313,8 @@ def fingerprints(job: Job) -> dict[str, Json]:
         infer = {f"infer.{k}": v for k, v in job.infer.items()}
         evaluation = {"data.val": job.data.get("val"), "protocol.eval_images": job.protocol.eval_images}
         called = common | timing | infer | options | {"threads": job.threads, "mode": job.modes}
-        return {"infer": called, "eval": called | dataset | evaluation}
+        memory = called | {"memory.version": MEMORY}
+        return {"infer": called, "eval": called | dataset | evaluation, "memory": memory}
     written = job.train.get("recipe", {})
     recipe = {f"train.recipe.{k}": v for k, v in written.items() if k not in ("name", "title", "source")}
     recipe["train.recipe"] = written.get("name", "")

@@ -45,10 +45,10 @@ class Loaded:
 
 
 def new_name(machine_id: str, folder: Path) -> str:
-    """`<utc>-<machine id>`, unique in the folder, so that branches merge without conflicts."""
+    """`<utc>-<machine id>`, unique in the folder among runs and folders, so that branches merge without conflicts."""
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{machine_id}"
     name, n = stem, 1
-    while (folder / f"{name}{SUFFIX}").exists():
+    while any(folder.glob(f"{name}*")):
         n += 1
         name = f"{stem}-{n}"
     return name
@@ -125,9 +125,15 @@ def read(path: Path) -> Loaded:
         StoreError: no such file, no header, or a newer format than this bench knows.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        data = path.read_bytes()
     except OSError as error:
         raise StoreError(f"{path}: cannot read ({error.strerror})") from None
+    return parse(path, data)
+
+
+def parse(path: Path, data: bytes) -> Loaded:
+    """A run's header and records from the text of its file, which `path` names in messages; raises as `read` does."""
+    lines = data.split(b"\n")
     header: Header | None = None
     records: list[Record] = []
     problems: list[str] = []

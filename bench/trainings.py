@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from bench import plugins
-from bench.record import Job, Json, Quantity, Record, Value, digest, fingerprints
+from bench.record import Job, Json, Quantity, Record, Value, checked_mode, digest, fingerprints
 
 PHASE = "accuracy"
 """The phase that trains."""
@@ -38,8 +38,7 @@ def key(job: Job, family: Json | None = None) -> str:
         family: the protocol as a record has it, where the job is a record's.
     """
     kept = fingerprints(job).get(PHASE, {}) if family is None else family
-    scored = [job.metrics, job.train.get("flip_test", False)]
-    return digest([kept, job.arch, job.options, job.weights_hash, job.seed, scored])
+    return digest([kept, job.arch, job.options, job.weights_hash, job.seed])
 
 
 def pace(job: Job, family: Json | None = None) -> str:
@@ -136,8 +135,6 @@ def _remarks(job: Job, record: Record) -> Iterator[str]:
 
 def _values(job: Job, record: Record) -> list[Value]:
     """What was found; of modes that are others here, or were checked on another kind of device, only the reason."""
-    from bench.table.merge import checked_mode  # here, since whoever only lists or reads runs does not need it
-
     modes = {value.quantity: checked_mode(value.quantity.name) for value in record.values}
     here = _kind(record.job) == _kind(job)
     alike = {mode for mode, keys in job.checks.items() if here and record.job.checks.get(mode) == keys}

@@ -1,11 +1,13 @@
 """A project whose suite has an accuracy profile, and what its runs say of accuracy."""
 
 import json
+import sys
 from pathlib import Path
 
-from command_line import HEAD, PROTOCOL, Done, Project, acts
+from command_line import HEAD, PROTOCOL, SCRIPTED, Done, Project, Typed, acts
 
 from bench import store
+from bench.engines import local
 from bench.record import Record
 
 TRAIN = """
@@ -26,6 +28,13 @@ OTHER = acts(b="").replace('do = ""', 'do = "", joints = 15')
 """Another network, since the same one is trained once, whatever its name."""
 
 STUDY = HEAD.replace('"params", "infer"', '"params"') + TRAIN + acts(a="") + OTHER + PROTOCOL
+
+
+def scripted(bench: Typed, project: Project) -> Typed:
+    """The command line in this process, in a project whose suite has an accuracy profile; workers are scripted."""
+    bench.monkeypatch.setattr(local, "COMMAND", (sys.executable, str(SCRIPTED)))
+    project.suite(STUDY + PROFILES)
+    return bench
 
 
 def runs(project: Project) -> list[Path]:

@@ -55,7 +55,7 @@ def test_nothing_asked_is_answered_with_the_help_page(bench: Typed) -> None:
     [
         (["rnu", "smoke"], "unknown command 'rnu'; did you mean 'run'?"),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'?"),
-        (["xyz"], "unknown command 'xyz'; one of: check, data, init, list, plot, report, run, show"),
+        (["xyz"], "unknown command 'xyz'; one of: accept, calibrate, check, claims, "),
         (["--verison"], "No such option '--verison'"),
         (["report"], "Missing argument 'RUN'; see: "),
         (["show", "a", "b"], "Got unexpected extra argument (b); see: "),
@@ -160,3 +160,14 @@ def test_ctrl_c_before_anything_is_written(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert err.strip() == "interrupted"
     assert project.runs == []
+
+
+@pytest.mark.parametrize(("command", "code"), [("report", 0), ("show", 0), ("gate", 130), ("run", 130)])
+def test_nobody_reads_on(bench: Typed, command: str, code: int) -> None:
+    """click ends with SystemExit(1) at a broken pipe: what only prints is done, what measures is not."""
+
+    def broken(**_: object) -> None:
+        raise SystemExit(1)
+
+    bench.monkeypatch.setattr(cli, "bench", broken)
+    assert bench(command).code == code

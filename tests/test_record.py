@@ -203,12 +203,17 @@ def prints(phase: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_families(phase: str) -> None:
-    families = {"static": {"static"}, "infer": {"infer", "eval"}, "train": {"train"}, "accuracy": {"accuracy"}}
+    families = {
+        "static": {"static"},
+        "infer": {"infer", "eval", "memory"},
+        "train": {"train"},
+        "accuracy": {"accuracy"},
+    }
     assert prints(phase).keys() == families[phase]
 
 
 NOBODY: set[str] = set()
-EVERY = {"static", "infer", "eval", "train", "accuracy"}
+EVERY = {"static", "infer", "eval", "memory", "train", "accuracy"}
 
 
 @pytest.mark.parametrize(
@@ -221,7 +226,7 @@ EVERY = {"static", "infer", "eval", "train", "accuracy"}
         ({"data": DATA | {"options": {"path": "/x"}}}, NOBODY),
         ({"data": DATA | {"val": 20}}, {"eval", "accuracy"}),
         ({"data": DATA | {"train": 200}}, {"train", "accuracy"}),
-        ({"infer": {"batch": 2}}, {"infer", "eval"}),
+        ({"infer": {"batch": 2}}, {"infer", "eval", "memory"}),
         ({"train": TRAIN | {"batch": 6}}, {"train", "accuracy"}),
         ({"train": TRAIN | {"recipe": {"name": "slow", "lr": 0.1}}}, {"train", "accuracy"}),
         ({"train": TRAIN | {"epochs": 4}}, {"accuracy"}),
@@ -231,15 +236,15 @@ EVERY = {"static", "infer", "eval", "train", "accuracy"}
         ({"metrics": ["other"]}, {"accuracy"}),
         ({"checks": {"half": {"amp": "float16"}}}, NOBODY),
         ({"train": TRAIN | {"mode": "amp"}}, NOBODY),
-        ({"device": "cuda"}, {"infer", "eval", "train"}),
-        ({"threads": 2}, {"infer", "eval", "train"}),
-        ({"protocol": Protocol(min_samples=5)}, {"infer", "eval"}),
-        ({"protocol": Protocol(warmup_seconds=0.1)}, {"infer", "eval"}),
+        ({"device": "cuda"}, {"infer", "eval", "memory", "train"}),
+        ({"threads": 2}, {"infer", "eval", "memory", "train"}),
+        ({"protocol": Protocol(min_samples=5)}, {"infer", "eval", "memory"}),
+        ({"protocol": Protocol(warmup_seconds=0.1)}, {"infer", "eval", "memory"}),
         ({"protocol": Protocol(eval_images=5)}, {"eval"}),
         ({"protocol": Protocol(train_steps=5)}, {"train"}),
         ({"protocol": Protocol(fvcore_seconds=5)}, NOBODY),
         ({"options": {"stacks": 2}}, NOBODY),
-        ({"modes": {"amp": "float16"}, "mode": "amp"}, {"infer", "eval", "train", "accuracy"}),
+        ({"modes": {"amp": "float16"}, "mode": "amp"}, {"infer", "eval", "memory", "train", "accuracy"}),
         ({"round": 2}, NOBODY),
         ({"seed": 2}, NOBODY),
         ({"timeout": 2.0, "artefacts": "/x"}, NOBODY),

@@ -2,19 +2,17 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import builders
 import msgspec
 import pytest
-from command_line import SCRIPTED, Project, Typed, acts
-from reused import PROFILES, STUDY, accuracy, cells, runs, said
+from command_line import Project, Typed, acts
+from reused import PROFILES, STUDY, accuracy, cells, runs, said, scripted
 
 import bench as package
 from bench import api, reuse, store
-from bench.engines import local
 from bench.plan import plan
 from bench.record import Record
 from bench.suite import load_suite
@@ -22,10 +20,8 @@ from bench.suite import load_suite
 
 @pytest.fixture
 def bench(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """The command line in this process, in a project whose suite has an accuracy profile; workers are scripted."""
-    monkeypatch.setattr(local, "COMMAND", (sys.executable, str(SCRIPTED)))
-    project.suite(STUDY + PROFILES)
-    return Typed(project, monkeypatch, capsys)
+    """See reused.scripted."""
+    return scripted(Typed(project, monkeypatch, capsys), project)
 
 
 @pytest.fixture

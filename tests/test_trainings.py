@@ -1,17 +1,15 @@
 """Which earlier trainings answer a job, what is taken over from them, and what is said of it."""
 
-import sys
 from pathlib import Path
 
 import builders
 import msgspec
 import pytest
 from builders import CHANGE, trained, training
-from command_line import SCRIPTED, Project, Typed
-from reused import PROFILES, STUDY, accuracy, cells, runs, said
+from command_line import Project, Typed
+from reused import PROFILES, STUDY, accuracy, cells, runs, said, scripted
 
 from bench import trainings
-from bench.engines import local
 from bench.record import Job, Quantity, Value
 
 SHIFT = Quantity(
@@ -21,10 +19,8 @@ SHIFT = Quantity(
 
 @pytest.fixture
 def bench(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """The command line in this process, in a project whose suite has an accuracy profile; workers are scripted."""
-    monkeypatch.setattr(local, "COMMAND", (sys.executable, str(SCRIPTED)))
-    project.suite(STUDY + PROFILES)
-    return Typed(project, monkeypatch, capsys)
+    """See reused.scripted."""
+    return scripted(Typed(project, monkeypatch, capsys), project)
 
 
 @pytest.fixture

@@ -47,9 +47,13 @@ def _cause(record: Record) -> str:
     return record.status if by_signal or hung else ""
 
 
-def validate(jobs: Sequence[Job], timeout: float = 300.0) -> list[Record]:
-    """One worker checks every job's network on the meta device; nothing is measured or written."""
-    checks = [msgspec.structs.replace(job, phase="check", measures=[], modes={}) for job in jobs]
+def validate(jobs: Sequence[Job], timeout: float = 300.0, phase: str = "check") -> list[Record]:
+    """One worker looks at every job's network on the meta device; nothing is measured or written.
+
+    Args:
+        phase: `check` whether it can be built, or `graph` for what it computes.
+    """
+    checks = [msgspec.structs.replace(job, phase=phase, measures=[], modes={}) for job in jobs]
     if not checks:
         return []
     # Threads do not matter for shapes; the worker's own chatter matters only where it fails to answer.

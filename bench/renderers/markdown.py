@@ -1,6 +1,6 @@
 """For a README, an issue or a pull request: GitHub's tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
@@ -13,14 +13,15 @@ SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\*|<~"})
 
 def render(table: Table) -> str:
     """The page as Markdown; the best in bold, mismatches struck through."""
-    parts = [f"## {_plain(table.title)}", "  \n".join(_plain(line) for line in table.lead)]
+    parts = [f"## {plain(table.title)}", "  \n".join(plain(line) for line in table.lead)]
     for grid in grids(table):
-        parts += [f"### {_plain(grid.title)}", _plain(grid.lead), _lines(grid), _footnotes(grid)]
-    parts.append("\n".join(f"- {_plain(line)}" for line in notes(table, "bold")))
+        parts += [f"### {plain(grid.title)}", plain(grid.lead), table_lines(grid), footnote_lines(grid)]
+    parts.append("\n".join(f"- {plain(line)}" for line in notes(table, "bold")))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _lines(grid: Grid) -> str:
+def table_lines(grid: Grid) -> str:
+    """A grid as a table, its columns aligned."""
     return tabulate(
         [[_cell(cell, struck) for cell in row] for row, struck in zip(grid.rows, grid.struck, strict=True)],
         headers=[_head(head) for head in grid.heads],
@@ -31,11 +32,11 @@ def _lines(grid: Grid) -> str:
 
 
 def _head(head: Head) -> str:
-    return _plain(head.text) + _marks(head.marks)
+    return plain(head.text) + _marks(head.marks)
 
 
 def _cell(cell: Text, struck: bool) -> str:
-    text = _plain(cell.text)
+    text = plain(cell.text)
     if struck and text not in ("", EMPTY):
         text = f"~~{text}~~"
     elif cell.best:
@@ -48,10 +49,21 @@ def _marks(marks: Iterable[str]) -> str:
     return f" <sup>{joined}</sup>" if joined else ""
 
 
-def _footnotes(grid: Grid) -> str:
+def footnote_lines(grid: Grid) -> str:
+    """What stands under a grid, one line for each mark."""
     # Two blanks end a line in Markdown, without the space that a list would take.
-    return "  \n".join(f"<sup>{mark}</sup> {_plain(sentence)}" for mark, sentence in grid.footnotes)
+    return "  \n".join(f"<sup>{mark}</sup> {plain(sentence)}" for mark, sentence in grid.footnotes)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text in which nothing is markup."""
     return text.translate(SPECIAL)
+
+
+def laid_out(lead: Sequence[str], grids: Sequence[Grid], notes: Sequence[str]) -> str:
+    """A page of other things than a run's table: lines, grids, a list below; without a newline at its end."""
+    parts = ["  \n".join(plain(line) for line in lead)]
+    for grid in grids:
+        parts += [f"### {plain(grid.title)}", table_lines(grid), footnote_lines(grid)]
+    parts.append("\n".join(f"- {plain(line)}" for line in notes))
+    return "\n\n".join(part for part in parts if part)

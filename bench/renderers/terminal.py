@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from io import StringIO
 from shutil import get_terminal_size
 from textwrap import wrap
-from typing import Literal
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table as Lines
 from rich.text import Text as Styled
 
 from bench.table.cells import Table
@@ -44,7 +41,7 @@ def render(table: Table) -> str:
     for line in table.lead:
         console.print(Styled(line))
     for grid in grids(table):
-        _print(console, grid)
+        print_grid(console, grid)
     if lines := notes(table, "*"):
         console.print()
         for line in lines:
@@ -52,7 +49,7 @@ def render(table: Table) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def _print(console: Console, grid: Grid) -> None:
+def print_grid(console: Console, grid: Grid) -> None:
     """A grid, in as many blocks as the width asks for, then its footnotes."""
     console.print()
     console.print(Styled(grid.title, "bold"))
@@ -62,16 +59,32 @@ def _print(console: Console, grid: Grid) -> None:
     for order, block in enumerate(blocks(grid.heads, [column.width for column in columns], console.width)):
         if order:
             console.print()
-        lines = Lines(box=SIMPLE_HEAD, show_edge=False, padding=(0, GAP - 1, 0, 0), pad_edge=False)
-        for index in block:
-            justify: Literal["left", "right"] = "right" if grid.heads[index].group else "left"
-            lines.add_column(Styled("\n".join(columns[index].head)), justify=justify, no_wrap=True)
-        for number, (row, struck) in enumerate(zip(grid.rows, grid.struck, strict=True)):
-            styles = ["strike" if struck else "bold" if row[index].best else "" for index in block]
-            lines.add_row(*[Styled(columns[i].body[number], s) for i, s in zip(block, styles, strict=True)])
-        console.print(lines)
+        console.print(_laid_out(grid, columns, block), no_wrap=True, overflow="ignore", crop=False)
     for mark, sentence in grid.footnotes:
         console.print(Styled(f"[{mark}] {sentence}"))
+
+
+def _laid_out(grid: Grid, columns: Sequence[_Column], block: Sequence[int]) -> Styled:
+    """Columns side by side as one text: rich's own tables take most of a long page's time, cell by cell."""
+    lines: list[list[tuple[str, str]]] = []
+    deep = max(len(columns[i].head) for i in block)
+    for n in range(deep):
+        above = [deep - len(columns[i].head) for i in block]
+        lines.append([("" if n < a else columns[i].head[n - a], "bold") for i, a in zip(block, above, strict=True)])
+    for number, (row, struck) in enumerate(zip(grid.rows, grid.struck, strict=True)):
+        lines.append([(columns[i].body[number], "strike" if struck else "bold" if row[i].best else "") for i in block])
+    rule = "─" * sum(columns[i].width + GAP for i in block)
+    made = Styled()
+    for n, cells in enumerate(lines):
+        made.append(f"{rule[:-GAP]}\n" if n == deep else "")
+        for i, (whole, style) in zip(block, cells, strict=True):
+            text = whole.rstrip()
+            blank = " " * (columns[i].width - len(text))
+            made.append(blank if grid.heads[i].group else "").append(text, style)
+            made.append(" " * GAP if grid.heads[i].group else blank + " " * GAP)
+        made.append("\n")
+    made.rstrip()
+    return made
 
 
 def blocks(heads: Sequence[Head], widths: Sequence[int], width: int) -> Iterator[list[int]]:
@@ -117,3 +130,18 @@ def _column(grid: Grid, index: int) -> _Column:
 
 def _marks(marks: Sequence[str]) -> str:
     return f" [{','.join(marks)}]" if marks else ""
+
+
+def laid_out(lead: Sequence[str], grids: Sequence[Grid], notes: Sequence[str]) -> str:
+    """A page of other things than a run's table: lines, grids, lines below; without a newline at its end."""
+    buffer = StringIO()
+    width = get_terminal_size((WIDTH, 24)).columns
+    console = Console(file=buffer, width=width, force_terminal=sys.stdout.isatty() or None, highlight=False)
+    for line in lead:
+        console.print(Styled(line))
+    for grid in grids:
+        print_grid(console, grid)
+    console.print()
+    for line in notes:
+        console.print(Styled(line))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

@@ -330,11 +330,7 @@ def _check_paths(suite: Suite, paths: Mapping[str, str]) -> None:
     for name, path in paths.items():
         if name not in used:
             raise UsageError(f"--data {name}=...: the suite uses no data set '{name}'; {nearest(name, used)}")
-        known = plugins.options(plugins.path("dataset", name), "load")
-        if "path" not in known:
-            raise UsageError(f"--data {name}=...: data set '{name}' is made, it reads no files; leave --data out")
-        if not Path(path).exists():
-            raise UsageError(f"--data {name}={path}: no such file or folder; write where {name} lies")
+        plugins.check_data_path(name, path)
 
 
 def _only(kind: str, known: Collection[str], wanted: Collection[str]) -> list[str]:

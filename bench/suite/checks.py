@@ -6,7 +6,6 @@ already; so every problem is told at once.
 
 import re
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import msgspec
 from bench import plugins
 from bench.errors import nearest
 from bench.record import Protocol
-from bench.suite import condition, sweep
+from bench.suite import sweep
+from bench.suite.claim_checks import Known, claim_problems, unknown_quantity
 from bench.suite.positions import Place, Problem
 from bench.suite.schema import Data, InferPart, TrainPart
 from bench.suite.sweep import Point, expand, placeholders
@@ -33,7 +33,6 @@ DEFAULT_MODES: Json = {"fp32": {}}
 """The modes of a suite that names none."""
 
 _TIMES = ("min", "h", "s", "ms", "us")
-_CLOSE = 0.85  # a name this near to a known quantity is a slip of the pen; another one may be a metric's
 
 
 def problems(raw: Json, home: Path) -> Iterator[Problem]:
@@ -335,45 +334,27 @@ def _protocol(raw: Json, _: Path) -> Iterator[Problem]:
                 yield Problem(place, f"{key} = {value}: must be at least 0", f"the default is {option.default}")
 
 
-def _quantity(name: str, place: Place, known: Json) -> Iterator[Problem]:
-    close = get_close_matches(name, known, n=1, cutoff=_CLOSE)
-    if name not in known and close:
-        yield Problem(place, f"unknown quantity '{name}'", f"did you mean '{close[0]}'?")
-
-
 def _quantities(raw: Json, _: Path) -> Iterator[Problem]:
     """Names in [gate] and published figures, and the units of published times."""
     units = plugins.quantities()
     for scope, table in _scopes(raw):
         for name in _table(table.get("gate")):
-            yield from _quantity(name, (*scope, "gate", name), units)
+            yield from unknown_quantity(name, (*scope, "gate", name), units)
     for i, variant in _tables(raw.get("variants")):
         for j, published in _tables(variant.get("published")):
             for name, value in published.items():
                 place = ("variants", i, "published", j, name)
-                yield from _quantity(name, place, units)
+                yield from unknown_quantity(name, place, units)
                 written = re.sub(r"[-+0-9.eE\s]", "", value) if isinstance(value, str) else ""
                 if units.get(name) == "s" and written not in _TIMES:
                     yield Problem(place, f"{name} = {value!r} is no time", 'write its unit: "14.8 min" or "23 ms"')
 
 
 def _claims(raw: Json, _: Path) -> Iterator[Problem]:
-    names, units = _names(raw), plugins.quantities()
+    modes = {mode: None for _, table in _scopes(raw) for mode in _modes(raw, table)}
+    known = Known(_names(raw), list(modes), plugins.quantities())
     for i, claim in _tables(raw.get("claims")):
-        if not claim.get("holds_if") and not claim.get("test"):
-            hint = 'write holds_if = [...] or test = "tests/...::test_..."'
-            yield Problem(("claims", i, "holds_if"), "a claim needs a way to be checked", hint)
-        for j, text in _texts(claim.get("holds_if")):
-            place = ("claims", i, "holds_if", j)
-            try:
-                calls = condition.calls(text)
-            except ValueError as error:
-                yield Problem(place, f"'{text}': {error}", "write such as latency('6-stacks') < latency('original')")
-                continue
-            for quantity, variant in calls:
-                yield from _quantity(quantity, place, units)
-                if variant not in names:
-                    yield Problem(place, f"unknown variant '{variant}' in a claim", nearest(variant, names))
+        yield from claim_problems(claim, ("claims", i), known)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from bench.record import FLAGS, STATUSES, Json, Quantity, Record
-from bench.table.cells import TIMES, Cell, Column, Published, Ratio, Row, Section, Table
+from bench.table.cells import TIMES, About, Cell, Column, Published, Ratio, Row, Section, Table
 from bench.table.comparable import Groups, with_best, with_differences, with_ratios, with_speedups
 from bench.table.merge import (
     ACCURACY,
@@ -58,7 +58,15 @@ def tabulate(suite: Json, records: Sequence[Record]) -> Table:
         ),
         baseline=about.baseline if about.baseline in about.variants else "",
         reference=about.reference,
+        about=_about(about, kept),
     )
+
+
+def _about(about: Study, records: Sequence[Record]) -> About:
+    ours = [record for record in records if of_this_run(record)]
+    machines = {str(record.machine.get("id", "")): record.machine for record in ours if record.machine}
+    started = min((record.started for record in ours if record.started), default="")
+    return About(about.name, about.profile, started, tuple(machines[name] for name in sorted(machines)))
 
 
 def _section(phase: str, groups: Groups, about: Study, wrong: Mapping[Key, str]) -> Section:
@@ -101,7 +109,9 @@ def _row(key: Key, cells: Iterable[Cell], group: Rounds, about: Study, wrong: Se
         resume = f"no record: the run was interrupted; `bench run {about.name} --resume RUN` completes it"
         cells = [replace(cell, reason=resume) for cell in cells]
     why = [f"mismatch: {FLAGS['mismatch']}, nor compared"] * mismatch(group) + [*wrong]
-    return Row(variant=variant, mode=mode, cells=tuple(cells), struck=bool(why), notes=(*why, *origins(group)))
+    notes = (*why, *origins(group))
+    protocol = group[min(group)].fingerprints if group else {}
+    return Row(variant, mode, tuple(cells), struck=bool(why), notes=notes, protocol=protocol)
 
 
 def _learnt_column(quantity: Quantity) -> Column:
@@ -149,7 +159,7 @@ def _shared(groups: Groups) -> str:
                 continue  # it stands for a training that the protocol leaves out
             alike = found if alike is None else {k: v for k, v in alike.items() if found.get(k) == v}
     # The mode and what the metric finds have columns of their own.
-    detail = ("protocol.", "scoring.", "train.recipe.", "mode", "metrics")
+    detail = ("protocol.", "scoring.", "memory.", "train.recipe.", "mode", "metrics")
     shown = {k: v for k, v in (alike or {}).items() if not k.startswith(detail) and v not in (None, "")}
     return ", ".join(f"{name} {shown[name]}" for name in sorted(shown))
 

@@ -4,9 +4,9 @@
 baseline and the published figure apart, so that no renderer can mix them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bench.record import Quantity
+from bench.record import Json, Quantity
 from bench.stats import Interval
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -126,6 +126,7 @@ class Row:
     Attributes:
         struck: the mode changes the answer: shown, but neither ranked nor compared.
         notes: sentences about the whole row.
+        protocol: family of quantities -> its fingerprint.
     """
 
     variant: str
@@ -133,6 +134,7 @@ class Row:
     cells: tuple[Cell, ...]
     struck: bool = False
     notes: tuple[str, ...] = ()
+    protocol: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,23 @@ class Section:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     lead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Where the figures are from, for a format that another tool reads.
+
+    Attributes:
+        started: UTC, ISO 8601.
+        machines: identities of the machines that measured; those of earlier accuracy left out.
+        source: the code that was measured (see host.source); empty where only the records are known.
+    """
+
+    suite: str = ""
+    profile: str = ""
+    started: str = ""
+    machines: tuple[Json, ...] = ()
+    source: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +181,4 @@ class Table:
     notes: tuple[str, ...]
     baseline: str = ""
     reference: str = ""
+    about: About = About()

@@ -9,11 +9,17 @@ from bench.table.cells import Cell, Column, Ratio, Row, Section
 from bench.table.merge import Key, Rounds, averaged
 from bench.table.study import Study
 
-FAMILIES = {"eval_time": "eval"}
-"""Quantities whose fingerprint is not called as their phase."""
+FAMILIES = {("infer", "eval_time"): "eval", ("infer", "peak_memory"): "memory"}
+"""(Phase, quantity) whose fingerprint is not called as the phase."""
 
 RATIO_UNITS = ("s", "byte", "image/s", "J", "W")
 """Units in which a ratio says something, besides exact counts; decibels and relative errors have none."""
+
+
+def family_of(phase: str, quantity: str) -> str:
+    """The family of protocols that a quantity of a phase belongs to."""
+    return FAMILIES.get((phase, quantity), phase)
+
 
 Groups = Mapping[Key, Rounds]
 Fields = dict[str, Any]
@@ -22,7 +28,7 @@ Fields = dict[str, Any]
 def fields(group: Rounds, column: Column) -> Fields:
     """What determines the figure: the fingerprint of its family and, for what depends on it, the machine."""
     first = group[min(group)]
-    family = FAMILIES.get(column.key, first.job.phase)
+    family = family_of(first.job.phase, column.key)
     found: Fields = dict(first.fingerprints.get(family) or first.fingerprints.get(first.job.phase) or {})
     if not column.portable:
         found["machine"] = "+".join(sorted({str(record.machine.get("id", "")) for record in group.values()}))

@@ -57,15 +57,17 @@ class Grid:
 
 
 @dataclass(slots=True)
-class _Footnotes:
+class Footnotes:
     """Hands out marks; the same sentence gets the same one."""
 
     known: dict[str, str] = field(default_factory=dict)
 
     def marks(self, sentences: Iterable[str]) -> tuple[str, ...]:
+        """The marks of some sentences, each once."""
         return tuple(self.known.setdefault(s, _letter(len(self.known))) for s in dict.fromkeys(sentences) if s)
 
     def listed(self) -> tuple[tuple[str, str], ...]:
+        """(Mark, sentence), in the order handed out."""
         return tuple((mark, sentence) for sentence, mark in self.known.items())
 
 
@@ -82,15 +84,20 @@ def grids(table: Table) -> Iterator[Grid]:
     """
     for section in table.sections:
         yield _measured(section, table)
-        beside = [i for i in range(len(section.columns)) if any(row.cells[i].published for row in section.rows)]
-        learnt = [i for i in beside if section.columns[i].learnt]
-        if learnt:
-            yield _published_scores(section, learnt)
-        for index in beside:
-            if index not in learnt:
-                yield _published(section, index, section.columns[index], table)
+        yield from published_grids(section, table)
     if chosen := picks(table):
         yield _summary(chosen, table)
+
+
+def published_grids(section: Section, table: Table) -> Iterator[Grid]:
+    """What the document has of a section, beside ours."""
+    beside = [i for i in range(len(section.columns)) if any(row.cells[i].published for row in section.rows)]
+    learnt = [i for i in beside if section.columns[i].learnt]
+    if learnt:
+        yield _published_scores(section, learnt)
+    for index in beside:
+        if index not in learnt:
+            yield _published(section, index, section.columns[index], table)
 
 
 def notes(table: Table, best: str) -> tuple[str, ...]:
@@ -103,22 +110,22 @@ def notes(table: Table, best: str) -> tuple[str, ...]:
 
 def _measured(section: Section, table: Table) -> Grid:
     """What was measured: a value and, beside it, its ratios."""
-    letters = _Footnotes()
+    letters = Footnotes()
     modes = any(row.mode for row in section.rows)
     rows = [[*_names(row, modes, letters)] for row in section.rows]
     heads = [Head("variant"), Head("mode")][: 1 + modes]
     for index, column in enumerate(section.columns):
         cells = [row.cells[index] for row in section.rows]
-        common = _common(cells)
-        short, convention = _heading(column)
+        common = in_common(cells)
+        short, convention = heading(column)
         marks = letters.marks([*convention, *column.notes, *common])
         heads.append(Head(short, column.unit, marks, index + 1))
         heads += [Head(f"{TIMES} {table.baseline}", group=index + 1)] * column.compared
         heads += [Head(f"speed-up vs {table.reference}", group=index + 1)] * column.speedup
         for line, cell in zip(rows, cells, strict=True):
-            line.append(_value(cell, column, letters, common))
-            line += [_ratio(cell.ratio, letters)] * column.compared
-            line += [_ratio(cell.speedup, letters)] * column.speedup
+            line.append(value_text(cell, column, letters, common))
+            line += [ratio_text(cell.ratio, letters)] * column.compared
+            line += [ratio_text(cell.speedup, letters)] * column.speedup
     return Grid(
         title=section.title,
         lead=section.lead,
@@ -131,9 +138,9 @@ def _measured(section: Section, table: Table) -> Grid:
 
 def _published(section: Section, index: int, column: Column, table: Table) -> Grid:
     """One quantity: ours, the document's, and how far they are apart."""
-    letters = _Footnotes()
+    letters = Footnotes()
     modes = any(row.mode for row in section.rows)
-    short, _ = _heading(column)
+    short, _ = heading(column)
     heads = [Head("variant"), Head("mode")][: 1 + modes]
     heads += [Head("ours", column.unit, group=1), Head("published", group=1)]
     if column.portable:
@@ -151,7 +158,7 @@ def _published(section: Section, index: int, column: Column, table: Table) -> Gr
         cell = row.cells[index]
         if cell.published is None:
             continue
-        line = [*_names(row, modes, letters), replace(_value(cell, column, letters, cell.notes), best=False)]
+        line = [*_names(row, modes, letters), replace(value_text(cell, column, letters, cell.notes), best=False)]
         lines.append((*line, *_theirs(cell, cell.published, column, letters, row.variant == table.baseline)))
         rows.append(row)
     return Grid(
@@ -166,19 +173,19 @@ def _published(section: Section, index: int, column: Column, table: Table) -> Gr
 
 def _published_scores(section: Section, indices: Sequence[int]) -> Grid:
     """Every published score: ours, the document's, and the difference."""
-    letters = _Footnotes()
+    letters = Footnotes()
     modes = any(row.mode for row in section.rows)
     rows = [row for row in section.rows if any(row.cells[i].published for i in indices)]
     heads = [Head("variant"), Head("mode")][: 1 + modes]
     lines = [_names(replace(row, notes=()), modes, letters) for row in rows]
     for index in indices:
         column = section.columns[index]
-        short, _ = _heading(column)
+        short, _ = heading(column)
         heads += [Head(short, column.unit, group=index + 1), Head("published", group=index + 1)]
         heads.append(Head("ours - published", column.unit, group=index + 1))
         for row, line in zip(rows, lines, strict=True):
             cell = row.cells[index]
-            line.append(replace(_value(cell, column, letters, cell.notes), best=False))
+            line.append(replace(value_text(cell, column, letters, cell.notes), best=False))
             if cell.published:
                 line += _theirs(cell, cell.published, column, letters, base=False)
             else:
@@ -193,16 +200,16 @@ def _published_scores(section: Section, indices: Sequence[int]) -> Grid:
     )
 
 
-def _theirs(cell: Cell, published: Published, column: Column, letters: _Footnotes, base: bool) -> Iterator[Text]:
+def _theirs(cell: Cell, published: Published, column: Column, letters: Footnotes, base: bool) -> Iterator[Text]:
     """The published figure and what follows from it."""
     yield Text(published.text, letters.marks([published.source]))
     if column.portable:
         yield _difference(published.difference, column.factor, letters, cell.reason)
         return
-    yield _ratio(cell.ratio, letters)
+    yield ratio_text(cell.ratio, letters)
     interval = None if published.ratio is None else Interval(published.ratio, None, None)
     ratio = Ratio(interval, "the document has no figure of the baseline")
-    yield _ratio(ratio, letters)
+    yield ratio_text(ratio, letters)
     if base:
         yield Text("baseline")
         return
@@ -212,18 +219,18 @@ def _theirs(cell: Cell, published: Published, column: Column, letters: _Footnote
 
 def _summary(chosen: Sequence[Pick], table: Table) -> Grid:
     """One line per variant; what is known about a value stands under the section that it comes from."""
-    letters = _Footnotes()
+    letters = Footnotes()
     heads = [Head("variant")]
     rows: list[list[Text]] = [[Text(name)] for name in variants(table)]
     for group, pick in enumerate(chosen, 1):
-        named = [Head(*head, group=group) for head in titles(pick, table, lambda column: _heading(column)[0])]
+        named = [Head(*head, group=group) for head in titles(pick, table, lambda column: heading(column)[0])]
         if pick.beside and pick.column.learnt:
             named[-1] = replace(named[-1], marks=letters.marks([_protocols(pick.section)]))
         heads += named
         for line, cell in zip(rows, pick.cells, strict=True):
             hidden = () if pick.column.learnt else cell.notes
-            line.append(replace(_value(cell, pick.column, letters, hidden), best=False))
-            line += [_ratio(ratio, letters) for ratio in ratios(pick, cell)]
+            line.append(replace(value_text(cell, pick.column, letters, hidden), best=False))
+            line += [ratio_text(ratio, letters) for ratio in ratios(pick, cell)]
             if pick.beside:
                 line.append(_beside(cell, pick.column, letters))
     return Grid(
@@ -236,11 +243,11 @@ def _summary(chosen: Sequence[Pick], table: Table) -> Grid:
     )
 
 
-def _beside(cell: Cell, column: Column, letters: _Footnotes) -> Text:
+def _beside(cell: Cell, column: Column, letters: Footnotes) -> Text:
     """The document's own ratio; of accuracy its value, since there the machine does not matter."""
     if column.learnt and cell.published:
         return Text(cell.published.text)
-    return _ratio(theirs(cell), letters)
+    return ratio_text(theirs(cell), letters)
 
 
 def _protocols(section: Section) -> str:
@@ -252,11 +259,11 @@ def _struck(section: Section, variant: str, table: Table) -> bool:
     return any(row.struck for row in section.rows if row.variant == variant and row.mode == mode_of(table))
 
 
-def _names(row: Row, modes: bool, letters: _Footnotes) -> list[Text]:
+def _names(row: Row, modes: bool, letters: Footnotes) -> list[Text]:
     return [Text(row.variant, letters.marks(row.notes)), Text(row.mode)][: 1 + modes]
 
 
-def _heading(column: Column) -> tuple[str, tuple[str, ...]]:
+def heading(column: Column) -> tuple[str, tuple[str, ...]]:
     """A head short enough for a column, and the title in full where that is longer."""
     title = column.quantity.title
     # The titles of scores list joints, behind commas.
@@ -264,7 +271,7 @@ def _heading(column: Column) -> tuple[str, tuple[str, ...]]:
     return short, () if short == title else (title,)
 
 
-def _common(cells: Sequence[Cell]) -> tuple[str, ...]:
+def in_common(cells: Sequence[Cell]) -> tuple[str, ...]:
     """Sentences that hold for every value of a column; they stand once, in its head."""
     valued = [cell for cell in cells if cell.value is not None]
     if len(valued) < 2:
@@ -272,7 +279,8 @@ def _common(cells: Sequence[Cell]) -> tuple[str, ...]:
     return tuple(note for note in valued[0].notes if all(note in cell.notes for cell in valued))
 
 
-def _value(cell: Cell, column: Column, letters: _Footnotes, common: Iterable[str]) -> Text:
+def value_text(cell: Cell, column: Column, letters: Footnotes, common: Iterable[str]) -> Text:
+    """A figure with its interval and the marks of what must be known of it, but for what is common to its column."""
     interval = cell.interval
     if interval is None:
         return Text(EMPTY, letters.marks([cell.reason]))
@@ -283,7 +291,8 @@ def _value(cell: Cell, column: Column, letters: _Footnotes, common: Iterable[str
     return Text(text, letters.marks(note for note in cell.notes if note not in hidden), cell.best)
 
 
-def _ratio(ratio: Ratio | None, letters: _Footnotes) -> Text:
+def ratio_text(ratio: Ratio | None, letters: Footnotes) -> Text:
+    """A ratio with its interval, or the mark of why there is none."""
     if ratio is None or ratio.interval is None:
         return Text(EMPTY, letters.marks([ratio.reason] if ratio else []))
     if ratio.interval.value == 1 and not ratio.interval.half_width:
@@ -291,7 +300,7 @@ def _ratio(ratio: Ratio | None, letters: _Footnotes) -> Text:
     return Text(f"{TIMES}{number(ratio.interval)}", letters.marks(ratio.notes))
 
 
-def _difference(interval: Interval | None, factor: float, letters: _Footnotes, reason: str) -> Text:
+def _difference(interval: Interval | None, factor: float, letters: Footnotes, reason: str) -> Text:
     if interval is None:
         return Text(EMPTY, letters.marks([reason]))
     scaled = _scaled(interval, factor)

@@ -7,10 +7,11 @@ In the accuracy phase seeds stand in the place of rounds: every quantity is the 
 t interval, since percentages may be zero or a change negative; with one seed it has the interval that its job found.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from math import isfinite
 
-from bench.record import FLAGS, Quantity, Record, Value, encode
+from bench.record import FLAGS, Quantity, Record, Value, checked_mode, encode
 from bench.stats import Interval, arithmetic_interval, mean_interval, sigma_within
 from bench.table.cells import Cell, portable
 
@@ -30,7 +31,7 @@ AVERAGED = ("s", "image/s", "J", "W", "%")
 def latest(records: Iterable[Record]) -> dict[str, dict[Key, dict[int, Record]]]:
     """Phase -> row -> rounds. Of several attempts the last ok one counts, else the last."""
     phases: dict[str, dict[Key, dict[int, Record]]] = {}
-    for record in sorted(records, key=_attempt):
+    for record in _in_order(records):
         job = record.job
         rounds = phases.setdefault(job.phase, {}).setdefault((job.variant, job.mode), {})
         slot = job.seed if job.phase == ACCURACY else job.round
@@ -39,9 +40,16 @@ def latest(records: Iterable[Record]) -> dict[str, dict[Key, dict[int, Record]]]
     return phases
 
 
-def _attempt(record: Record) -> tuple[str, int, bytes]:
-    # The bytes only settle ties, so that the order in which records are given never matters.
-    return record.started, record.attempt, encode(record)
+def _in_order(records: Iterable[Record]) -> Iterator[Record]:
+    """By time and attempt; the bytes only settle ties, so that the order in which records are given never matters."""
+    for _, alike in groupby(sorted(records, key=_attempt), key=_attempt):
+        tied = list(alike)
+        yield from sorted(tied, key=encode) if len(tied) > 1 else tied
+
+
+def _attempt(record: Record) -> tuple[str, int, str, str, str, int, int]:
+    job = record.job
+    return record.started, record.attempt, job.phase, job.variant, job.mode, job.round, job.seed
 
 
 def quantities(rounds: Iterable[Rounds]) -> list[Quantity]:
@@ -56,24 +64,13 @@ def quantities(rounds: Iterable[Rounds]) -> list[Quantity]:
 
 def pivot(groups: Mapping[Key, Rounds]) -> dict[tuple[str, Key], dict[int, float]]:
     """(Quantity, row) -> round -> value. A job in which one measure failed keeps what the others found."""
-    import pandas as pd
-
-    long = [
-        (value.quantity.name, *row, number, float(value.value))
-        for row, group in groups.items()
-        for number, record in group.items()
-        for value in record.values
-        if value.value is not None and isfinite(value.value)
-    ]
-    if not long:
-        return {}
-    frame = pd.DataFrame(long, columns=["quantity", "variant", "mode", "round", "value"])
-    wide = frame.pivot_table(index=["quantity", "variant", "mode"], columns="round", values="value", aggfunc="last")
-    numbers = [int(number) for number in wide.columns]
-    return {
-        (name, (variant, mode)): {n: float(x) for n, x in zip(numbers, line, strict=True) if isfinite(x)}
-        for (name, variant, mode), line in zip(wide.index, wide.to_numpy(), strict=True)
-    }
+    found: dict[tuple[str, Key], dict[int, float]] = {}
+    for row, group in groups.items():
+        for number in sorted(group):
+            for value in group[number].values:
+                if value.value is not None and isfinite(value.value):
+                    found.setdefault((value.quantity.name, row), {})[number] = float(value.value)
+    return found
 
 
 def averaged(quantity: Quantity, values: Iterable[float]) -> bool:
@@ -143,16 +140,6 @@ def mismatch(group: Rounds) -> bool:
     """Some round found that the row's own mode changes the answer."""
     values = [value for record in group.values() for value in record.values]
     return any("mismatch" in value.flags and not checked_mode(value.quantity.name) for value in values)
-
-
-def checked_mode(name: str) -> str:
-    """The inference mode that a quantity of trained weights is about; empty where it is about the training's own.
-
-    >>> checked_mode("pckh_change.fast"), checked_mode("keypoint_shift.fast"), checked_mode("pckh.total")
-    ('fast', 'fast', '')
-    """
-    kind, _, mode = name.partition(".")
-    return mode if kind.endswith("_change") or kind == "keypoint_shift" else ""
 
 
 def wrong_when_trained(groups: Mapping[Key, Rounds]) -> dict[Key, str]:

@@ -2,6 +2,7 @@
 
 import io
 import os
+from errno import EINVAL
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
@@ -70,6 +71,8 @@ def load(path: Path) -> Any:
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
+        if error.errno == EINVAL:  # the archive's table lies at its end, and torch seeks before the beginning
+            raise Failed(f"{path.name}: truncated, or no checkpoint of torch") from None
         raise Failed(f"{path.name}: cannot be read ({error.strerror})") from None
     except UnpicklingError:
         hint = "save it with torch.save(model.state_dict(), PATH)"

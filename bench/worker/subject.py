@@ -1,5 +1,7 @@
 """What is measured: a model, its inputs, its device, and how it is called."""
 
+import ctypes
+import gc
 import importlib
 import importlib.util
 import os
@@ -166,6 +168,10 @@ def _checked(model: Any) -> nn.Module:
 def prepare(job: Job) -> Subject:
     """Build the network and its inputs for the infer or train phase, in strict fp32, no mode applied."""
     device = torch.device(job.device)
+    # What draws or reads images holds memory of its own, which is not the network's; what it freed is given back
+    # first, or the network would fill it unseen.
+    images = list(make_inputs(job, INPUTS if job.phase == "infer" else 1))
+    give_back()
     baseline = memory_in_use(device)
     model = build(job).to(device)
     strict_fp32()  # after the network's own module was imported, which may have set them otherwise
@@ -176,7 +182,7 @@ def prepare(job: Job) -> Subject:
     subject = Subject(
         job=job, model=model, call=model, device=device, clock=device_for(device), inputs=(), baseline=baseline
     )
-    return subject.with_inputs(list(make_inputs(job, INPUTS if job.phase == "infer" else 1)))
+    return subject.with_inputs(images)
 
 
 def prepare_static(job: Job) -> Subject:
@@ -186,6 +192,14 @@ def prepare_static(job: Job) -> Subject:
         model = build(job).to(meta).eval()
     image = torch.empty(1, job.data.get("options", {}).get("channels", 3), *size_of(job.data), device=meta)
     return Subject(job=job, model=model, call=model, device=meta, clock=device_for("cpu"), inputs=(image,))
+
+
+def give_back() -> None:
+    """Return memory that was freed to the system, where the C library can."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def memory_in_use(device: torch.device) -> int:
@@ -296,12 +310,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was)
 
 
+def builder_file(job: Job) -> str:
+    """Where the architecture's code really lies; the file of the weights where a whole module is stored there."""
+    return str(Path(module_of(job).__file__ or job.arch_file).resolve() if job.arch else Path(job.weights))
+
+
 def builder_path(job: Job) -> str:
-    """Where the architecture's code really lies, relative to the project where it lies within it.
+    """The builder's file, relative to the project where it lies within it.
 
     Kept in the record, because provenance can stamp the wrong checkout.
     """
-    path = Path(module_of(job).__file__ or job.arch_file).resolve() if job.arch else Path(job.weights)
+    path = Path(builder_file(job))
     for root in job.paths:
         if path.is_relative_to(Path(root).resolve()):
             return str(path.relative_to(Path(root).resolve()))

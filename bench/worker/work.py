@@ -16,8 +16,9 @@ import torch
 from bench import plugins
 from bench.errors import Failed, Unavailable, first_line
 from bench.record import Job, Record, Value, fingerprints
-from bench.worker import checkpoint, export, network, numerics, timing, train
+from bench.worker import checkpoint, export, graph, network, numerics, timing, train
 from bench.worker.apply import apply_modes, prove_modes
+from bench.worker.slowed import slowed
 from bench.worker.subject import (
     Subject,
     builder_path,
@@ -143,6 +144,11 @@ def ready_check(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
     return subject
 
 
+def ready_graph(job: Job, _: list[Value], environment: dict[str, Any]) -> None:
+    """The hashes by which a network is known again in another checkout."""
+    environment["graph"] = graph.fingerprint(job)
+
+
 def ready_static(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
     """The network on the meta device: shapes without numbers."""
     environment |= facts(job)
@@ -162,6 +168,7 @@ def ready_infer(job: Job, checks: list[Value], environment: dict[str, Any]) -> S
             torch.cuda.reset_peak_memory_stats(subject.device)  # the cold peak is the mode's own, not its reference's
         warm = timing.warm_up(subject.rotating(), subject.clock, job.protocol)
         prove_modes(subject)
+        subject = slowed(subject)
     environment["warm_up"] = msgspec.to_builtins(warm)
     return replace(subject, warm_flags=warm.flags)
 
@@ -230,6 +237,7 @@ def ready_accuracy(job: Job, _: list[Value], environment: dict[str, Any]) -> Sub
 
 READY: dict[str, Callable[[Job, list[Value], dict[str, Any]], Subject | None]] = {
     "check": ready_check,
+    "graph": ready_graph,
     "data": export.export,
     "static": ready_static,
     "infer": ready_infer,

@@ -98,7 +98,8 @@ def done(job: Job) -> Record:
     return answer(job, "failed", "do = 'not fit': as asked") if do == "not fit" else answer(job)
 
 
-def main() -> None:
+def serve(answer_to: Callable[[Job], Record]) -> None:
+    """Be a worker: a job on each line of stdin, its record on the pipe."""
     die_with_parent()
     parser = argparse.ArgumentParser()
     parser.add_argument("--pipe", type=int, required=True)
@@ -106,9 +107,9 @@ def main() -> None:
     out: BinaryIO
     with open(pipe, "wb", closefd=False) as out:
         for line in sys.stdin.buffer:
-            out.write(encode(done(decode_job(line))) + b"\n")
+            out.write(encode(answer_to(decode_job(line))) + b"\n")
             out.flush()
 
 
 if __name__ == "__main__":
-    main()
+    serve(done)

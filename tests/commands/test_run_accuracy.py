@@ -1,13 +1,12 @@
 """`bench run` with trainings, in real workers: what is refused before anything is trained, and what survives a kill."""
 
 import json
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
 import torch
-from command_line import HEAD, PROTOCOL, ROOT, Done, Project, hourglass, is_running, until
+from command_line import HEAD, PROTOCOL, ROOT, Done, Project, copy_of_program, hourglass, is_running, until
 
 from archs.stacked_hourglass import build
 
@@ -83,9 +82,7 @@ def test_a_training_is_one_record_with_its_curves_and_checkpoints(project: Proje
 
 
 def test_data_without_joints_are_refused_for_a_pose_task(project: Project, tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    for folder in ("bench", "archs", "suites"):
-        shutil.copytree(ROOT / folder, program / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    program = copy_of_program(tmp_path)
     (program / "bench" / "worker" / "datasets" / "images_alone.py").write_text(IMAGES_ALONE)
     project.suite(text(hourglass("a", 8), use="images_alone"))
     done = run(project, program=program)

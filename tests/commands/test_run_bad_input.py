@@ -1,13 +1,12 @@
 """Whatever is wrong with what was asked is one clear line with exit code 2, before anything is run or written."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from command_line import HEAD, PROTOCOL, ROOT, TINY, Project, Typed, acts, files_below, hourglass
+from command_line import HEAD, PROTOCOL, TINY, Project, Typed, acts, copy_of_program, files_below, hourglass
 from jobs import header
 
 from bench import host, store
@@ -99,7 +98,10 @@ ON_THE_COMMAND_LINE = [
     Wrong("run tiny --data random=", "'random=': write NAME=PATH"),
     Wrong("run tiny --data random=.", "data set 'random' is made, it reads no files; leave --data out"),
     Wrong("run tiny --data randm=.", "the suite uses no data set 'randm'; did you mean 'random'?"),
-    Wrong("run tiny --format jsn", "'jsn' is not one of 'csv', 'json', 'latex', 'markdown', 'terminal'; see: "),
+    Wrong(
+        "run tiny --format jsn",
+        "'jsn' is not one of 'csv', 'json', 'latex', 'markdown', 'pytest_benchmark'",
+    ),
     Wrong("run tiny --fromat json", "No such option '--fromat'. Did you mean '--format'?; see: "),
     Wrong("run", "Missing argument 'SUITE'; see: "),
     Wrong("run tiny smoke", "Got unexpected extra argument (smoke); see: "),
@@ -230,9 +232,7 @@ def test_networks_that_cannot_be_built_each_at_its_line(project: Project) -> Non
 @pytest.fixture
 def extended(tmp_path: Path) -> Path:
     """A copy of the program with a mode that does not go with amp, and a data set that reads files."""
-    program = tmp_path / "program"
-    for folder in ("bench", "archs", "suites"):
-        shutil.copytree(ROOT / folder, program / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    program = copy_of_program(tmp_path)
     worker = program / "bench" / "worker"
     amp = (worker / "modes" / "channels_last.py").read_text()
     lines = ['EXCLUDES = ("amp",)' if line.startswith("EXCLUDES") else line for line in amp.splitlines()]

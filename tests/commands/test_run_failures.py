@@ -1,11 +1,10 @@
 """Whatever a network does, the run goes on, the table says why a figure is missing, and the exit code tells."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from command_line import HEAD, PROTOCOL, ROOT, Done, Project, Typed, acts
+from command_line import HEAD, PROTOCOL, Done, Project, Typed, acts, copy_of_program
 
 from bench import store
 
@@ -175,9 +174,7 @@ def measure(subject: Subject) -> Iterator[Value]:
 @pytest.fixture
 def extended(tmp_path: Path) -> Path:
     """A copy of the program with that measure, and with a mode that cannot run here."""
-    program = tmp_path / "program"
-    for folder in ("bench", "archs", "suites"):
-        shutil.copytree(ROOT / folder, program / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    program = copy_of_program(tmp_path)
     worker = program / "bench" / "worker"
     (worker / "measures" / "never.py").write_text(NEVER)
     mode = (worker / "modes" / "channels_last.py").read_text()

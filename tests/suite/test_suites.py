@@ -91,6 +91,6 @@ def test_profiles_of_the_speed_study() -> None:
     assert batches.pop("original-batch6") == 6 and set(batches.values()) == {2}
     assert {variant.train["rounds"] for variant in quick.variants} == {1} and quick.rounds == 3
     assert {"2-blocks", "dropout", "adam"}.isdisjoint(batches)
-    assert (gpu.rounds, gpu.variants[0].infer["batch"], sum(gpu.budget.values())) == (3, 20, 43)
+    assert (gpu.rounds, gpu.variants[0].infer["batch"], sum(gpu.budget.values())) == (3, 20, 45)
     assert next(v for v in gpu.variants if v.name == "adam").train["recipe"]["optimizer"] == "adam"
     assert len(gpu.claims) >= 8 and all(claim.where for claim in gpu.claims)

@@ -36,7 +36,7 @@ def test_exact_numbers_are_whole_or_have_two_digits() -> None:
 
 
 def test_marks_go_on_after_z() -> None:
-    letters = bench.table.grid._Footnotes()
+    letters = bench.table.grid.Footnotes()
     marks = [letters.marks([f"sentence {i}"])[0] for i in range(28)]
     assert marks[:2] == ["a", "b"]
     assert marks[25:] == ["z", "aa", "ab"]

@@ -58,6 +58,11 @@ def half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def half_of_a_larger_one(path: Path) -> None:
+    torch.save({"weight": torch.zeros(64, 64, 3)}, path)  # of this size, what is cut off is reported as an OSError
+    half(path)
+
+
 def text(path: Path) -> None:
     path.write_text("hello")
 
@@ -66,7 +71,7 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [half, text, empty])
+@pytest.mark.parametrize("spoil", [half, half_of_a_larger_one, text, empty])
 def test_what_is_no_whole_checkpoint_says_so(weights: Path, spoil: Any) -> None:
     spoil(weights)
     with pytest.raises(Failed, match=r"^net\.pt: truncated, or no checkpoint of torch$"):
