@@ -120,12 +120,12 @@ def _positive(curve: Curve) -> Curve:
 def _metric_panel(found: Sequence[Curve]) -> Panel:
     longest = max(curve.points[-1][0] for curve in found)
     values = [x for curve in found for n, x in curve.points if n >= STARTED * longest or n == curve.points[-1][0]]
-    step = _step(max(values) - min(values) or abs(values[0]) or 1.0)
+    step = round_step(max(values) - min(values) or abs(values[0]) or 1.0)
     low, high = floor(min(values) / step) * step, ceil(max(values) / step) * step
     return Panel("metric", found, low, high if high > low else low + step)
 
 
-def _step(span: float) -> float:
+def round_step(span: float) -> float:
     """A round step, of which about TICKS make the span: 1, 2 or 5 times a power of ten."""
     power = 10.0 ** floor(log10(span / TICKS))
     return next((factor * power for factor in (1, 2, 5) if factor * power * TICKS >= span), 10 * power)
@@ -155,13 +155,13 @@ def draw(shown: Sequence[Panel], order: Sequence[str], form: str) -> bytes:
     if form == "svg":
         text = io.StringIO()
         chart.save(text, format="svg")
-        return _renumbered(text.getvalue()).encode()
+        return renumbered(text.getvalue()).encode()
     image = io.BytesIO()
     chart.save(image, format="png", scale_factor=2)
     return image.getvalue()
 
 
-def _renumbered(svg: str) -> str:
+def renumbered(svg: str) -> str:
     """With clip paths numbered from 1: the renderer goes on counting where the last chart of the process ended."""
     numbers: dict[str, int] = {}
     name = re.compile(r'(?<=id="clip)\d+(?=")|(?<=url\(#clip)\d+(?=\))')
@@ -210,7 +210,7 @@ def _ticks(panel: Panel) -> list[float]:
         inside = [tick for tick in round_ones if panel.low <= tick <= panel.high]
         if len(inside) > 1:
             return inside
-    step = _step(panel.high - panel.low)
+    step = round_step(panel.high - panel.low)
     return [round(n * step, 12) for n in range(ceil(panel.low / step), floor(panel.high / step) + 1)]
 
 
