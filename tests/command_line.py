@@ -1,6 +1,7 @@
 """A tiny project of one's own, and `bench` typed in it: in this process, or in one of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -149,6 +150,14 @@ class Project:
 
 
 Running = subprocess.Popen[str]
+
+
+def copy_of_program(folder: Path) -> Path:
+    """A copy of the program in a folder, to add plugins to."""
+    program = folder / "program"
+    for part in ("bench", "archs", "suites"):
+        shutil.copytree(ROOT / part, program / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return program
 
 
 class Typed:

@@ -13,21 +13,43 @@ from bench import plugins
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    {"errors", "units", "stats", "suite.condition", "suite.positions", "suite.sweep"},
-    {"record"},
-    {"plugins", "host", "table.cells", "table.study"},
+    {
+        "errors",
+        "units",
+        "stats",
+        "variance",
+        "pairs",
+        "leaderboard.eligibility",
+        "draw.skeleton",
+        "suite.positions",
+        "suite.sweep",
+    },
+    {"record", "leaderboard.blocks", "sequential", "contrasts", "suite.condition"},
+    {"plugins", "host", "table.cells", "table.study", "draw.charts", "suite.claim_checks"},
     {"suite.schema", "table.merge", "table.long", "table.summary"},
-    {"trainings", "suite.checks", "table.comparable", "table.published", "table.grid"},
-    {"store"},
-    {"suite", "table"},
-    {"gate", "claims"},
-    {"plan"},
-    {"engines", "renderers", "draw"},
-    {"validate", "page"},
-    {"reuse"},
-    {"ready"},
-    {"api"},
-    {"commands"},
+    {
+        "trainings",
+        "suite.checks",
+        "table.comparable",
+        "table.published",
+        "table.grid",
+        "table.lookup",
+        "leaderboard.ranking",
+    },
+    {"store", "leaderboard.ranking"},
+    {"suite", "table", "scores", "leaderboard.standings"},
+    {"claims.quoted", "leaderboard", "compare.side"},
+    {"claims.effects"},
+    {"gate", "claims", "compare", "pick", "pytest_benchmark_json"},
+    {"compare.sources"},
+    {"plan", "gate.page.rows", "gate.calibration"},
+    {"engines", "renderers", "draw", "gate.page.markdown", "gate.accepted", "gate.rules"},
+    {"validate", "page", "leaderboard.page", "gate.page", "gate.calibration_page", "compare.page", "claims.cards"},
+    {"reuse", "leaderboard.fill", "gate.arms"},
+    {"ready", "gate.sitting"},
+    {"api", "gate.against", "gate.baseline"},
+    {"gate.again"},
+    {"commands", "pytest_plugin"},
     {"cli"},
 )
 """Low to high; a folder is one layer, but for the parts of one that are named here."""
@@ -87,7 +109,8 @@ def layer_of(name: str) -> int:
     parts = name.split(".")[1:] or ["__main__"]
     if parts[-1] == "__main__":
         return len(LAYERS)
-    found = [n for part in (".".join(parts[:2]), parts[0]) for n, layer in enumerate(LAYERS) if part in layer]
+    longest_first = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    found = [n for part in longest_first for n, layer in enumerate(LAYERS) if part in layer]
     assert found, f"{name}: add it to LAYERS in {Path(__file__).name}, where it belongs"
     return found[0]
 

@@ -53,6 +53,7 @@ def imported(*arguments: str) -> set[str]:
         (["run", "--help"], HEAVY),
         (["report", "--help"], HEAVY),
         (["plot", "--help"], HEAVY),
+        (["compare", "--help"], HEAVY),
     ],
     ids=" ".join,
 )
