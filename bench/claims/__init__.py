@@ -175,7 +175,7 @@ def _remarks(quoted: Sequence[Figure]) -> list[str]:
     rows = [figure.found.row for figure in quoted if figure.found and figure.learnt]
     said += [f"{row.variant} {note}" for row in rows for note in row.notes if note.startswith("trained in an earlier")]
     if any(figure.learnt and len(figure.cell.rounds) == 1 for figure in quoted):
-        said.append("one seed: the spread over seeds is not in the interval")
+        said.append("one training each: what another seed would change is not in the interval")
     worst = {figure.call.quantity: None for figure in quoted if _shows_worst(figure)}
     return said + [f"{name}: shown is the worst of the rounds, compared are their means" for name in worst]
 

@@ -70,23 +70,30 @@ def page(card: Card, form: str) -> str:
     return _markdown(card) if form == "markdown" else _terminal(card)
 
 
-def brief(card: Card) -> str:
-    """The card as one Markdown table: a line per claim, its comparisons one below the other in their cells."""
-    from bench.renderers.markdown import plain, table_lines
+def brief(card: Card, machine: str) -> str:
+    """The card as one Markdown table: a row per claim, its comparisons one below the other in their cells.
 
-    letters = Footnotes()
+    Args:
+        machine: what measured it and when, for the line above it.
+    """
+    from bench.renderers.markdown import footnote_lines, plain, table_lines
+
+    letters, sources = Footnotes(), Footnotes()
     rows = []
     for finding in card.findings:
-        hangs_on = lines(finding, letters)
-        ours = [_in_brief(line) for line in hangs_on]
-        theirs = [line.published or EMPTY for line in hangs_on]
+        hangs_on = lines(finding, letters, sources)
         where = f" ({finding.where})" if finding.where else ""
-        says = (Text(finding.says + where), Text(finding.verdict))
-        rows.append((*says, *(Text("; ".join(dict.fromkeys(texts))) for texts in (ours, theirs))))
+        marks = tuple(dict.fromkeys(mark for line in hangs_on for mark in line.marks))
+        ours = Text("\n".join(map(_in_brief, hangs_on)), marks)
+        theirs = Text("\n".join(line.published or EMPTY for line in hangs_on))
+        rows.append((Text(finding.says + where), Text(finding.verdict), ours, theirs))
     heads = (Head("the document says"), Head("here"), Head("our figures"), Head("the document's"))
-    grid = Grid("", "", heads, tuple(rows), (False,) * len(rows), ())
-    said = [plain(line) for line in reading(card)]
-    return "\n".join([f"**{summary(card)}**", "", table_lines(grid), "", *(f"- {line}" for line in said)]) + "\n"
+    grid = Grid("", "", heads, tuple(rows), (False,) * len(rows), letters.listed())
+    places = "; ".join(sentence for _, sentence in sources.listed())
+    said = (*reading(card), *([f"The document's figures: {places}"] if places else []))
+    read = "\n".join(f"- {plain(line)}" for line in said)
+    parts = [f"**{summary(card)}**, on {plain(machine)}", table_lines(grid), footnote_lines(grid), read]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _in_brief(line: Line) -> str:
@@ -101,17 +108,17 @@ def summary(card: Card) -> str:
     return f"{total} claim{'s' * (total != 1)}: {', '.join(counts)}"
 
 
-def lines(finding: Finding, letters: Footnotes) -> list[Line]:
-    """What a claim hangs on; marks are handed out for what must be known of it."""
-    found = [_line(judgement, letters) for judgement in finding.judgements]
+def lines(finding: Finding, letters: Footnotes, sources: Footnotes | None = None) -> list[Line]:
+    """What a claim hangs on; marks are handed out for what must be known of it, and of the document's figures."""
+    found = [_line(judgement, letters, sources or letters) for judgement in finding.judgements]
     if finding.outcome:
         found.append(Line(finding.outcome.verdict, f"test {finding.test}", reason=finding.outcome.reason))
     return found
 
 
-def _line(judgement: Judgement, letters: Footnotes) -> Line:
+def _line(judgement: Judgement, letters: Footnotes, sources: Footnotes) -> Line:
     known = any(figure.cell.value is not None for figure in judgement.figures)
-    sources = [f"{f.call.variant}: {f.published.source}" for f in judgement.figures if f.published]
+    places = [f"{f.call.variant}: {f.published.source}" for f in judgement.figures if f.published]
     published = _published(judgement)
     how = judgement.effect.how
     return Line(
@@ -123,7 +130,7 @@ def _line(judgement: Judgement, letters: Footnotes) -> Line:
         published=published,
         others=tuple(f"in {mode}: {there.verdict}, {_with_effect(there)}" for mode, there in judgement.others),
         marks=letters.marks([*judgement.notes, f"interval {how}" if "paired" in how else ""]),
-        sources=letters.marks(sources) if published else (),
+        sources=sources.marks(places) if published else (),
     )
 
 

@@ -128,7 +128,14 @@ def _claims(block: Block, runs: Sequence[Loaded]) -> Filled:
         raise UsageError(f"no run of {block.suite} has times; bench run {block.suite} measures them")
     run = chosen[-1]
     about = run.header.suite | {"claims": _claims_now(run)}
-    return Filled(brief(card(about, restored_among(run.records, runs))))
+    return Filled(brief(card(about, restored_among(run.records, runs)), _measured_on(run)))
+
+
+def _measured_on(run: Loaded) -> str:
+    """The machine of a run and the day of its first job."""
+    timed = next(record for record in run.records if record.job.phase == "infer")
+    device = str(timed.fingerprints.get("infer", {}).get("device", ""))
+    return f"{machine_name(timed.machine, device)} (machine {timed.machine.get('id', '')}), {timed.started[:10]}"
 
 
 def _claims_now(run: Loaded) -> list[Json]:

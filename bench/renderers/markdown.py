@@ -36,7 +36,7 @@ def _head(head: Head) -> str:
 
 
 def _cell(cell: Text, struck: bool) -> str:
-    text = plain(cell.text)
+    text = plain(cell.text).replace("\n", "<br>")
     if struck and text not in ("", EMPTY):
         text = f"~~{text}~~"
     elif cell.best:

@@ -291,7 +291,7 @@ def test_accuracy_is_paired_by_image() -> None:
     assert one.effect.interval is not None and one.effect.interval.low is not None
     assert one.effect.interval.value == pytest.approx(-100 * 34 / 1400)
     assert -3.2 < one.effect.interval.low < -2.6
-    assert "one seed: the spread over seeds is not in the interval" in one.notes
+    assert "one training each: what another seed would change is not in the interval" in one.notes
     assert judgement("pckh.total('slim') > pckh.total('original') - 4.0", found).verdict == "holds"
     assert judgement("pckh.total('slim') > pckh.total('original') - 1.0", found).verdict == "fails"
 

@@ -71,18 +71,22 @@ def test_a_document_s_claims_are_a_block_too(project: Project, bench: Typed) -> 
     claims = [
         {"says": "slim is faster", "where": "section 1", "holds_if": ["latency('slim') < latency('original')"]},
         {"says": "deep is smaller", "holds_if": ["params('deep') < params('original')"]},
+        {"says": "slim is worse", "holds_if": ["pckh.total('slim') < pckh.total('original')", "params('slim') > 0"]},
     ]
     with store.new_run(
         project.results / "made_up", header("20260105T100000Z-3f2a91c0", suite=SUITE | {"claims": claims})
     ) as run:
-        for each in records():
+        for each in [*records(), trained("original", 60.0), trained("slim", 50.0)]:
             store.append(run, each)
     page = project.write("page.md", BLOCK.format(" kind=claims"))
     assert bench("leaderboard", "page.md").code == 0
     text = page.read_text()
-    assert "**2 claims: 1 holds, 1 fails**" in text
+    assert "**3 claims: 2 hold, 1 fails**, on Example CPU" in text
     rows = {cells[1].strip(): cells[2].strip() for line in text.splitlines() if len(cells := line.split("|")) == 6}
     assert (rows["slim is faster (section 1)"], rows["deep is smaller"]) == ("holds", "fails")
+    worse = next(line for line in text.splitlines() if line.startswith("| slim is worse"))
+    assert "points<br>" in worse and "<sup>b,c</sup>" in worse, "its comparisons below each other, and their notes"
+    assert "<sup>b</sup> one training each: what another seed would change is not in the interval" in text
     assert bench("leaderboard", "page.md", "--check").code == 0
     page.write_text(BLOCK.format(" kind=claims by=latency"))
     done = bench("leaderboard", "page.md")
