@@ -11,7 +11,7 @@ from math import fsum, inf, isfinite, sqrt
 from statistics import fmean
 from typing import Any
 
-from bench.stats import MISS, Interval, Z
+from bench.stats import MISS, Interval, Z, contrast_error, pooled
 
 Rounds = Mapping[int, float]
 """Round -> what was measured in it."""
@@ -39,9 +39,9 @@ def paired_error(slopes: Mapping[str, float], cells: Mapping[str, Rounds], pool:
     """Error of a combination of the means over the rounds that its figures share; None below two of them.
 
     Where the slopes sum to zero, what a round does to all cells alike cancels: the error is that of the block model
-    m = cell + round + error, pooled over all cells of `pool` that have these rounds, as in stats.ratio_intervals: it
-    takes equal noise in all cells and knows it from (cells - 1)(rounds - 1) degrees of freedom. Otherwise the
-    combination is taken in every round and its own spread counts, with rounds - 1 degrees of freedom.
+    over all cells of `pool` that have these rounds, or the combination's own where that is larger, as in
+    stats.contrast_error. Otherwise the combination is taken in every round and its own spread counts, with rounds - 1
+    degrees of freedom.
 
     Args:
         slopes: by figure, a name in `cells`.
@@ -56,24 +56,14 @@ def paired_error(slopes: Mapping[str, float], cells: Mapping[str, Rounds], pool:
     if size and pool and abs(fsum(slopes.values())) <= CANCELS * size:
         names = [name for name in dict.fromkeys([*slopes, *pool]) if set(shared) <= set(cells[name])]
         block = [[cells[name][r] for r in shared] for name in names]
-        variance, df = _residual(block)
-        error = variance / count * fsum(slope**2 for slope in slopes.values())
-        return Error(error, df, f"paired by round, its error from {len(block)} variants in {count} rounds")
+        error, df = contrast_error(block[: len(slopes)], list(slopes.values()), pooled(block))
+        own = len(names) > len(slopes) and df < count
+        whose = "its own, larger than that of the others," if own else f"from {len(block)} variants"
+        return Error(error, df, f"paired by round, its error {whose} in {count} rounds")
     combined = [fsum(slope * cells[name][r] for name, slope in slopes.items()) for r in shared]
     mean = fsum(combined) / count
     variance = fsum((one - mean) ** 2 for one in combined) / (count - 1)
     return Error(variance / count, count - 1, f"paired by round, over {count} rounds")
-
-
-def _residual(block: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """Variance of what cell and round leave over, and its degrees of freedom; a cell alone leaves nothing over."""
-    count, rounds = len(block), len(block[0])
-    row = [fsum(values) / rounds for values in block]
-    column = [fsum(values) / count for values in zip(*block, strict=True)]
-    grand = fsum(row) / count
-    rest = fsum((x - row[i] - column[j] + grand) ** 2 for i, values in enumerate(block) for j, x in enumerate(values))
-    df = (count - 1) * (rounds - 1)
-    return (rest / df, df) if df else (0.0, 1)
 
 
 def own_error(slope: float, values: Sequence[float]) -> Error:

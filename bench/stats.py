@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, groupby, pairwise, takewhile
 from math import ceil, exp, floor, fsum, lgamma, log, sqrt
+from typing import NamedTuple
 
 Z = 1.96
 """The normal distribution's two-sided 95 % quantile."""
@@ -35,6 +36,16 @@ class Interval:
     def half_width(self) -> float | None:
         """Half of the distance between the bounds; None without bounds."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+class Noise(NamedTuple):
+    """Variance of what cell and round leave over, and its degrees of freedom."""
+
+    variance: float
+    df: int
+
+
+NOTHING = Noise(0.0, 0)
 
 
 def median_interval(samples: Sequence[float]) -> Interval:
@@ -151,11 +162,10 @@ def arithmetic_interval(values: Sequence[float]) -> Interval:
 def ratio_intervals(cells: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Interval]:
     """Ratio of every cell to the baseline, from the positive medians of its rounds: cell -> round -> median.
 
-    Cells that have all of the baseline's rounds share the block model ln m = cell + round + error, whose error is
-    pooled over them: it takes equal relative noise in all cells, and in return knows it from (C-1)(R-1) degrees of
-    freedom. A cell that lacks rounds is compared by the paired differences of the rounds that it shares with the
-    baseline, with their own error. One shared round gives a ratio without bounds; a cell that shares none is left
-    out, and so are all where the baseline has no round. The baseline's own ratio is 1, exactly.
+    Cells that have all of the baseline's rounds share the block model ln m = cell + round + error (contrast_error). A
+    cell that lacks rounds is compared by the paired differences of the rounds that it shares with the baseline, with
+    their own error. One shared round gives a ratio without bounds; a cell that shares none is left out, and so are all
+    where the baseline has no round. The baseline's own ratio is 1, exactly.
 
     Raises:
         ValueError: a median is not positive.
@@ -163,17 +173,63 @@ def ratio_intervals(cells: Mapping[str, Mapping[int, float]], baseline: str) -> 
     logs = {cell: {r: log(median) for r, median in rounds.items()} for cell, rounds in cells.items()}
     base = logs.get(baseline, {})
     complete = [cell for cell, rounds in logs.items() if base.keys() <= rounds.keys()]
-    whole = _Block([[logs[cell][r] for r in sorted(base)] for cell in complete]) if base else None
+    noise = pooled([[logs[cell][r] for r in base] for cell in complete]) if base else NOTHING
     result: dict[str, Interval] = {}
     for cell, rounds in logs.items():
         shared = sorted(base.keys() & rounds.keys())
         if cell == baseline and shared:
             result[cell] = Interval(1.0, 1.0, 1.0)
-        elif shared and whole and cell in complete:
-            result[cell] = whole.ratio(complete.index(cell), complete.index(baseline))
         elif shared:
-            result[cell] = _Block([[logs[c][r] for r in shared] for c in (cell, baseline)]).ratio(0, 1)
+            pair = [[logs[one][r] for r in shared] for one in (cell, baseline)]
+            result[cell] = _ratio(pair, noise if cell in complete else NOTHING)
     return result
+
+
+def _ratio(pair: Sequence[Sequence[float]], noise: Noise) -> Interval:
+    """Of two cells, from logarithms by round; without bounds where no error is known."""
+    rounds = len(pair[0])
+    difference = (fsum(pair[0]) - fsum(pair[1])) / rounds
+    if rounds < 2:
+        return Interval(exp(difference), None, None)
+    variance, df = contrast_error(pair, (1.0, -1.0), noise)
+    return _exp(_around(difference, sqrt(variance), df))
+
+
+def pooled(block: Sequence[Sequence[float]]) -> Noise:
+    """The error of the block model x = cell + round + error; a cell alone, or a round alone, leaves nothing over.
+
+    Args:
+        block: cells x rounds.
+    """
+    count, rounds = len(block), len(block[0])
+    df = (count - 1) * (rounds - 1)
+    row = [fsum(values) / rounds for values in block]
+    column = [fsum(values) / count for values in zip(*block, strict=True)]
+    grand = fsum(row) / count
+    rest = fsum((x - row[i] - column[j] + grand) ** 2 for i, values in enumerate(block) for j, x in enumerate(values))
+    return Noise(rest / df, df) if df else NOTHING
+
+
+def contrast_error(cells: Sequence[Sequence[float]], weights: Sequence[float], noise: Noise) -> tuple[float, int]:
+    """Variance of a weighted sum of cells' means over two rounds or more, and its degrees of freedom.
+
+    The weights sum to zero, so that what a round does to all cells alike cancels. The error is that of a block of cells
+    to which these belong, which takes equal noise in all of them and in return knows it from many degrees of freedom.
+    Where the sum's own spread over the rounds is larger, that counts, with its own: others may say that a noisy cell
+    is merely unlucky, and be wrong. Of nine cells with three rounds, as unequally noisy as on a busy machine, the
+    block's error alone misses the truth in up to 25 % instead of 5 %, this one in 6 %; with equal noise its intervals
+    are a sixth wider.
+
+    Args:
+        cells: cells x rounds, one for each weight.
+        noise: of the block.
+    """
+    rounds = len(cells[0])
+    sums = [fsum(weight * x for weight, x in zip(weights, values, strict=True)) for values in zip(*cells, strict=True)]
+    mean = fsum(sums) / rounds
+    own = fsum((x - mean) ** 2 for x in sums) / (rounds - 1)
+    shared = noise.variance * fsum(weight**2 for weight in weights)
+    return (own / rounds, rounds - 1) if own > shared or not noise.df else (shared / rounds, noise.df)
 
 
 def sigma_between(values: Sequence[float]) -> float | None:
@@ -230,28 +286,6 @@ def _tail(n: int, chance: float) -> Iterable[float]:
     return accumulate(
         exp(all_ways - lgamma(k + 1) - lgamma(n - k + 1) + k * hit + (n - k) * miss) for k in range(n + 1)
     )
-
-
-class _Block:
-    """Cells x rounds, logarithms: ratios of two cells with the error pooled over all of them."""
-
-    def __init__(self, logs: Sequence[Sequence[float]]) -> None:
-        count, rounds = len(logs), len(logs[0])
-        self.rounds = rounds
-        self.row = [fsum(values) / rounds for values in logs]
-        column = [fsum(values) / count for values in zip(*logs, strict=True)]
-        grand = fsum(self.row) / count
-        self.df = (count - 1) * (rounds - 1)
-        self.rest = fsum(
-            (x - self.row[i] - column[j] + grand) ** 2 for i, values in enumerate(logs) for j, x in enumerate(values)
-        )
-
-    def ratio(self, cell: int, baseline: int) -> Interval:
-        """Of two cells; without bounds where no error is known."""
-        difference = self.row[cell] - self.row[baseline]
-        if self.df == 0:
-            return Interval(exp(difference), None, None)
-        return _exp(_around(difference, sqrt(self.rest / self.df) * sqrt(2 / self.rounds), self.df))
 
 
 def _exp(logs: Interval) -> Interval:

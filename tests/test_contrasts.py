@@ -42,7 +42,7 @@ def within(found: Interval, truth: float) -> bool:
 def ratio(noise: Generator) -> tuple[Interval, float]:
     found, slopes = cells(noise), {"v1": 1.0, "v2": -1.0}
     error = paired_error(slopes, found, list(found))
-    assert error is not None and error.df == 16
+    assert error is not None and error.df in (2, 16), "its own noise, or that of all cells"
     return interval(mean(slopes, found), [error]), -0.1
 
 
@@ -67,11 +67,12 @@ def seeds(noise: Generator) -> tuple[Interval, float]:
     return interval(float(one.mean() - other.mean()), errors), -1.0
 
 
-@pytest.mark.parametrize("simulate", [ratio, product, two_phases, seeds])
-def test_intervals_cover_the_truth(simulate: Callable[[Generator], tuple[Interval, float]]) -> None:
+@pytest.mark.parametrize(("simulate", "most"), [(ratio, 0.985), (product, 0.97), (two_phases, 0.99), (seeds, 0.97)])
+def test_intervals_cover_the_truth(simulate: Callable[[Generator], tuple[Interval, float]], most: float) -> None:
+    """Somewhat more often where the larger of two errors counts."""
     noise = np.random.default_rng(11)
     hits = sum(within(*simulate(noise)) for _ in range(TRIES))
-    assert 0.93 <= hits / TRIES <= 0.97
+    assert 0.93 <= hits / TRIES <= most
 
 
 EVERYONE = np.random.default_rng(0).normal(0, 1.2, 400_000)
