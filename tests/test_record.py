@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jobs import header, job, record
 
@@ -26,8 +26,6 @@ from bench.record import (
     fingerprints,
 )
 
-steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""Other processes may slow an example down; that says nothing about it."""
 
 TEXT = st.text(max_size=8)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -96,7 +94,6 @@ RECORDS = st.builds(
 HEADERS = st.builds(Header, run=TEXT, suite=JSON, profile=TEXT, machine=JSON, command=st.lists(TEXT, max_size=3))
 
 
-@steady
 @given(JOBS)
 def test_a_job_comes_back_as_it_was(sent: Job) -> None:
     back = decode_job(encode(sent))
@@ -104,20 +101,17 @@ def test_a_job_comes_back_as_it_was(sent: Job) -> None:
     assert back.id == sent.id
 
 
-@steady
 @given(RECORDS)
 def test_a_record_comes_back_as_it_was(sent: Record) -> None:
     assert decode_record(encode(sent)) == sent
     assert decode_line(encode(sent)) == sent
 
 
-@steady
 @given(HEADERS)
 def test_a_header_comes_back_as_it_was(sent: Header) -> None:
     assert decode_line(encode(sent)) == sent
 
 
-@steady
 @given(RECORDS | HEADERS)
 def test_an_encoded_line_has_no_newline_inside(sent: Record | Header) -> None:
     assert b"\n" not in encode(sent)
@@ -129,7 +123,6 @@ def test_what_is_neither_record_nor_header_is_refused(line: bytes) -> None:
         decode_line(line)
 
 
-@steady
 @given(JSON, JSON)
 def test_the_id_ignores_the_order_of_keys(options: dict[str, Any], data: dict[str, Any]) -> None:
     turned = {key: options[key] for key in reversed(options)}

@@ -150,7 +150,7 @@ def cases(cells: int) -> st.SearchStrategy[dict[str, list[float]]]:
     return st.lists(one, min_size=1, max_size=cells).map(lambda some: {str(i): x for i, x in enumerate(some)})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cases(14), st.randoms(use_true_random=False))
 def test_the_order_of_cells_does_not_matter(values: dict[str, list[float]], rng: random.Random) -> None:
     cells = list(values)
@@ -160,14 +160,14 @@ def test_the_order_of_cells_does_not_matter(values: dict[str, list[float]], rng:
     assert look(values, tolerances, Plan(20), 2) == look(shuffled, tolerances, Plan(20), 2)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cases(12), st.floats(0, 0.3), st.floats(0, 0.3))
 def test_more_tolerance_is_never_worse(values: dict[str, list[float]], tolerance: float, more: float) -> None:
     strict, lax = (look(values, dict.fromkeys(values, t), Plan(12), 1) for t in (tolerance, tolerance + more))
     assert all(ORDER[lax[cell].verdict] <= ORDER[strict[cell].verdict] for cell in values)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(0.5, 2), st.floats(0.5, 2)), min_size=5, max_size=5), st.floats(1e-6, 1e6))
 def test_scaling_both_arms_changes_nothing(pairs: list[tuple[float, float]], scale: float) -> None:
     plain = decide([math.log(head) - math.log(base) for base, head in pairs], 0.021)
@@ -176,7 +176,7 @@ def test_scaling_both_arms_changes_nothing(pairs: list[tuple[float, float]], sca
     assert scaled.p == pytest.approx(plain.p, rel=1e-6, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cases(12), st.floats(0, 0.3))
 def test_what_is_shown_agrees_with_the_verdict(values: dict[str, list[float]], tolerance: float) -> None:
     for decision in look(values, dict.fromkeys(values, tolerance), Plan(12), 1).values():

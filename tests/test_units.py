@@ -3,13 +3,10 @@
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import units
-
-steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""Other processes may slow an example down; that says nothing about it."""
 
 
 @pytest.mark.parametrize(
@@ -35,7 +32,6 @@ def test_scale(unit: str, typical: float, expected: tuple[float, str]) -> None:
     assert units.scale(unit, typical) == expected
 
 
-@steady
 @given(st.sampled_from(["s", "byte", "MAC", "FLOP", "1"]), st.floats(1e-9, 1e15))
 def test_a_scaled_number_has_few_digits_before_the_point(unit: str, typical: float) -> None:
     factor, _ = units.scale(unit, typical)
@@ -61,7 +57,6 @@ def test_decimals(value: float, half_width: float | None, digits: int) -> None:
     assert units.decimals(value, half_width) == digits
 
 
-@steady
 @given(st.floats(1e-9, 1e9))
 def test_an_interval_shows_two_significant_digits(half_width: float) -> None:
     digits = units.decimals(1.0, half_width)

@@ -69,7 +69,7 @@ def test_a_cell_is_json_with_every_raw_sample(measured: tuple[Project, Done]) ->
     (latency,) = [value for value in record["values"] if value["quantity"]["name"] == "latency"]
     stored = next(r for r in store.read(project.runs[0]).records if r.job.cell == "a/fp32/infer")
     assert latency["samples"] == next(v for v in stored.values if v.quantity.name == "latency").samples
-    assert len(latency["samples"]) >= 3
+    assert latency["samples"]
 
 
 def test_a_cell_of_several_rounds(bench: Typed, run: Path) -> None:

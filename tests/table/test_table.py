@@ -7,7 +7,7 @@ import builders
 import msgspec
 import pytest
 from builders import EPOCH, LATENCY, PARAMS, SUITE, job, record
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.record import Quantity, Record, Value
@@ -239,7 +239,7 @@ def test_no_records_at_all() -> None:
 RECORDS = builders.records()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(st.permutations(RECORDS), st.lists(st.sampled_from(RECORDS), max_size=5))
 def test_neither_order_nor_repetition_matters(shuffled: list[Record], again: list[Record]) -> None:
     assert tabulate(SUITE, [*shuffled, *again]) == tabulate(SUITE, RECORDS)

@@ -20,15 +20,20 @@ def measured(val: int, batch: int, most: int) -> Value:
     return value
 
 
+def flags(value: Value) -> list[str]:
+    """But for what other processes on the machine do."""
+    return [flag for flag in value.flags if flag != "contended"]
+
+
 def test_a_whole_set_is_summed() -> None:
     value = measured(val=5, batch=2, most=100)
-    assert (value.how, value.flags, len(value.samples)) == ("all 5 images", [], 3)
+    assert (value.how, flags(value), len(value.samples)) == ("all 5 images", [], 3)
     assert value.value == math.fsum(value.samples)
 
 
 def test_a_part_is_scaled_up_and_says_so() -> None:
     value = measured(val=100, batch=2, most=4)
-    assert (value.how, value.flags, len(value.samples)) == ("estimated from 4 of 100 images", ["estimated"], 2)
+    assert (value.how, flags(value), len(value.samples)) == ("estimated from 4 of 100 images", ["estimated"], 2)
     assert value.value == pytest.approx(math.fsum(value.samples) * 25)
 
 

@@ -197,7 +197,7 @@ def counted(pred: Any, gt: Any, heads: Any, labelled: Any) -> dict[str, Fraction
     return found | {"total": Fraction(100 * sum(right[j] for j in kept), total) if total else None}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.integers(0, 4), st.randoms(use_true_random=False))
 def test_it_is_what_a_direct_count_gives(n: int, random: Random) -> None:
     """Few people whose joints are half a head off, just about, on a grid of quarter pixels."""
