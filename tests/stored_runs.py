@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 
 import builders
+import msgspec
 from builders import LATENCY, MACHINE, PARAMS
 from jobs import header
 
-from bench.gate import Finding, baseline
+from bench.gate import Finding, suspects
 from bench.gate.arms import Cell
 from bench.gate.baseline import Stored, stored
 from bench.record import Quantity, Record, Value, encode
@@ -46,6 +47,10 @@ def counted(variant: str, value: float | None, of: Quantity = PARAMS, **other: A
     return [builders.record(builders.job(variant, "static"), [Value(quantity=of, value=value)], **other)]
 
 
+def without_values(records: Sequence[Record], **changes: Any) -> list[Record]:
+    return [msgspec.structs.replace(one, values=[], **changes) for one in records]
+
+
 def noisy(seconds: float, seed: int, noise: float = 0.005, rounds: int = 5) -> list[float]:
     random = Random(seed)
     return [seconds * exp(random.gauss(0, noise)) for _ in range(rounds)]
@@ -64,12 +69,12 @@ def unasked(cells: Sequence[Cell], processes: int) -> Mapping[Cell, list[Record]
     raise AssertionError(f"{cells} are suspected")
 
 
-def again(variant: str, values: Sequence[float | None], of: Quantity = LATENCY) -> baseline.Fresh:
+def again(variant: str, values: Sequence[float | None], of: Quantity = LATENCY) -> suspects.Fresh:
     """Fresh processes that find these values."""
 
     def measured(cells: Sequence[Cell], processes: int) -> Mapping[Cell, list[Record]]:
         assert list(cells) == [(variant, "fp32", "infer")]
-        assert processes == baseline.FRESH
+        assert processes == suspects.FRESH
         return {cells[0]: timed(variant, values, of)}
 
     return measured

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from builders import EVAL, INFER_MEMORY, LATENCY, MACS, PARAMS, SCORES, SUITE, THROUGHPUT, records, trained
+from builders import ERROR, EVAL, INFER_MEMORY, LATENCY, MACS, PARAMS, SCORES, SUITE, THROUGHPUT, records, trained
 from jobs import header
 
 from bench.errors import UsageError
@@ -69,6 +69,10 @@ def test_a_limit_is_read_in_base_units(quantity: Quantity, text: str, limit: flo
         (PARAMS, "6MiB", "--max x=6MiB: 'MiB' is no unit of x (k, M, G); write x=2M"),
         (PARAMS, "many", "--max x=many: not a number with a unit; write x=2M"),
         (PARAMS, "nan", "--max x=nan: not a number with a unit; write x=2M"),
+        (ERROR, "10%", "--max x=10%: '%' is no unit of x (it has none); write x=0.1"),
+        (ERROR, "2.5 %", "--max x=2.5 %: '%' is no unit of x (it has none); write x=0.025"),
+        (ERROR, "1k", "--max x=1k: 'k' is no unit of x (it has none); write x=0.1"),
+        (PARAMS, "10%", "--max x=10%: '%' is no unit of x (k, M, G); write x=2M"),
     ],
 )
 def test_a_limit_that_is_not_one(quantity: Quantity, text: str, said: str) -> None:
@@ -93,7 +97,7 @@ def test_accuracy_is_of_the_variant_and_counts_in_every_mode() -> None:
     found = picked([*records(), trained("original", 60.0), trained("deep", 40.0)], min_pckh_total="50", by="latency")
     assert names(found.satisfied) == ["original, fast", "original, fp32"]
     reasons = {candidate.name: candidate.reasons[0] for candidate in found.excluded}
-    assert reasons["deep, fp32"] == "pckh.total 40.0 ± 1.0 %, below 50"
+    assert reasons["deep, fp32"] == "pckh.total 40.0 (39.0 to 41.0) %, below 50"
     assert reasons["slim, fp32"] == "pckh.total not measured (not trained)"
 
 

@@ -11,9 +11,11 @@ import click
 
 from bench import plugins, store
 from bench.errors import Exit, StoreError, UsageError, nearest
+from bench.record import FLAGS
 from bench.store import Loaded
 
 if TYPE_CHECKING:
+    from bench.leaderboard import Board, Entry
     from bench.leaderboard.blocks import Block
     from bench.leaderboard.fill import Filled
 
@@ -50,14 +52,15 @@ def leaderboard(files: tuple[Path, ...], check: bool, explain: bool, results: Pa
     \b
     kind=table       a table for each machine (default), or
     kind=pareto      a chart of accuracy against cost, written beside the file, or
-    kind=claims      what came of the document's claims, by the newest run
+    kind=claims      the document's claims, by the newest run with most figures
     by=latency       what ranks; the cost of a chart
     mode=fast        rows of this mode alone
     profile=quick    times of runs in this profile alone
     columns=a,b      what is shown, such as latency,pckh.total,train.peak_memory
     file=x/y.svg     where a chart goes [default: images/pareto_SUITE.svg]
 
-    The same records give the same bytes. A row without a record any more stays and is marked stale.
+    The same records give the same bytes. A row without a record any more stays and is marked stale; a run that failed
+    or was cut short does not take the place of an older one that was not.
     """
     pages = read_pages(files, results)
     if explain:
@@ -193,9 +196,8 @@ def _runs(results: Path, suite: str) -> list[Loaded]:
 
 def explained(page: Page, results: Path) -> Iterator[str]:
     """Each row of a file's blocks with the rules of a rank that it meets or not."""
-    from bench.leaderboard.eligibility import RULES
     from bench.leaderboard.fill import found
-    from bench.leaderboard.page import fixed, title
+    from bench.leaderboard.page import title
 
     load = runs_of(results)
     for block in page.blocks:
@@ -207,12 +209,25 @@ def explained(page: Page, results: Path) -> Iterator[str]:
         for board in boards:
             yield f"{where}: {block.suite}, {title(board).replace('**', '')}"
             for entry in board.entries:
-                broken = {failure.rule.id: failure for failure in entry.failed}
-                rank = "not ranked" if entry.rank is None else f"rank {entry.rank}"
-                met = ", ".join(rule.id for rule in RULES if rule.id not in broken and rule.fact in entry.facts)
-                yield f"  {', '.join(filter(None, entry.key))}: {rank}; meets {met or 'nothing'}"
-                for id_, failure in broken.items():
-                    yield f"    fails {id_}: {failure.text}; {fixed(failure.rule.fix, entry, board)}"
+                yield from _explained(entry, board)
+
+
+def _explained(entry: "Entry", board: "Board") -> Iterator[str]:
+    """One row: its rank, the rules, the flags that it is ranked in spite of, and newer figures that are not shown."""
+    from bench.leaderboard.eligibility import QUALIFYING, RULES
+    from bench.leaderboard.page import fixed
+
+    broken = {failure.rule.id: failure for failure in entry.failed}
+    rank = "not ranked" if entry.rank is None else f"rank {entry.rank}"
+    met = ", ".join(rule.id for rule in RULES if rule.id not in broken and rule.fact in entry.facts)
+    yield f"  {', '.join(filter(None, entry.key))}: {rank}; meets {met or 'nothing'}"
+    for id_, failure in broken.items():
+        yield f"    fails {id_}: {failure.text}; {fixed(failure.rule.fix, entry, board)}"
+    flags = [flag for flag in entry.cells[board.by].flags if flag in QUALIFYING]
+    if flags:
+        yield f"    flagged, which costs no rank: {', '.join(f'{flag} ({FLAGS[flag]})' for flag in flags)}"
+    for note in entry.notes:
+        yield f"    {note}"
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -1,20 +1,22 @@
-"""Boards -> a chart of accuracy against cost, one panel per place -> SVG or PNG bytes; the same boards give the same.
+"""Boards -> a chart of accuracy against cost, one panel per place -> bytes of an SVG; the same boards give the same.
 
 Each point is a ranked row: whiskers are 95 % intervals, the area is the peak memory. The step line is the front: no
-other point is both at least as accurate and at least as cheap. What is behind it is paler. Colours and fonts are
-those of the other charts.
+other point is both at least as accurate and at least as cheap. What is behind it is paler. An asterisk marks a row
+whose protocol differs on purpose. Colours and fonts are those of the other charts.
 """
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from math import ceil, exp, floor, hypot, log, log10
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from bench.draw.charts import COLOURS, FAINT, FONT, NUMBER, TEXT, renumbered, round_step
 from bench.leaderboard import Board, Entry
-from bench.record import Json
+from bench.record import FLAGS, Json
 from bench.stats import Interval
 from bench.table.cells import Cell, Column
 
@@ -27,19 +29,39 @@ AREAS = (40.0, 400.0)  # square pixels of the smallest and the largest circle
 LOGARITHMIC = 3.0
 """Costs that differ by more than this factor are drawn on a logarithmic axis."""
 
+NO_ACCURACY = "no accuracy"
+SUBTITLE = 110  # characters in one of its lines
 GLYPH, LINE = 5.6, 13.0  # width and height of a label's character, in pixels; a little more than they are
 FRONT, BEHIND = COLOURS[2], "#9a9a9a"
+
+SIZES = re.compile(
+    r"\b(?:data\.(?:size|use)|infer\.batch|threads|train\.(?:batch|recipe|samples|epochs)) (?:\[[^]]*\]|[^,]+)"
+)
+"""What a chart says of its conditions; the text below it has them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One row of a board, in the axes' units; `dominated` names a point that is better, empty on the front."""
+    """One row of a board, in the axes' units.
+
+    Attributes:
+        dominated: names a point that is better; empty on the front.
+        differs: how its protocol differs on purpose from the others'.
+        remarks: what else must be known: flags, and which run its figures are of.
+    """
 
     label: str
     cost: Interval
     accuracy: Interval
     memory: float | None = None
     dominated: str = ""
+    differs: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """As it stands in the chart."""
+        return f"{self.label}*" if self.differs else self.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,53 +69,82 @@ class Front:
     """The points of one place.
 
     Attributes:
+        modes: of the rows.
         cost, accuracy, memory: their columns; memory None where it was not measured.
         points: cheapest first.
         left_out: (row, why it is not drawn).
+        conditions: phase's title -> the fields that its rows share, of the phases that are drawn.
     """
 
     title: str
+    modes: tuple[str, ...]
     cost: Column
     accuracy: Column
     memory: Column | None
     points: tuple[Point, ...]
     left_out: tuple[tuple[str, str], ...]
+    conditions: Mapping[str, str]
+
+    @property
+    def in_modes(self) -> str:
+        """The modes in words; empty where there are none."""
+        return f"mode{'s' * (len(self.modes) > 1)} {', '.join(self.modes)}" if any(self.modes) else ""
+
+    @property
+    def subtitle(self) -> list[str]:
+        """Under what the points were measured, as far as a chart has room for it."""
+        sizes = {title: ", ".join(SIZES.findall(lead)) for title, lead in self.conditions.items()}
+        differing = dict.fromkeys(how for point in self.points for how in point.differs)
+        lines = [self.in_modes, *(f"{title}: {said}" for title, said in sizes.items() if said)]
+        return [line for line in (*lines, f"* {'; '.join(differing)}" if differing else "") if line]
 
 
-def front(board: Board, title: str) -> Front | None:
-    """What can be drawn of a board that is ranked by a cost; None where nothing of it has accuracy.
+def score_of(board: Board) -> str:
+    """The column of a board that is drawn upwards; empty where it has no accuracy."""
+    return next((name for name, c in board.columns.items() if c.learnt and c.quantity.better == "higher"), "")
 
-    Costs are times, counts or sizes: quantities of which less is better.
-    """
-    accuracy = next((name for name, c in board.columns.items() if c.learnt and c.quantity.better == "higher"), None)
-    if accuracy is None or board.columns[board.by].quantity.better != "lower":
-        return None
-    memory = MEMORY if MEMORY in board.columns else None
-    several = len({entry.mode for entry in board.entries}) > 1
-    points, left_out = [], []
-    for entry in board.entries:
-        name = f"{entry.variant}, {entry.mode}" if several and entry.mode else entry.variant
-        reason = _reason(entry, accuracy)
-        if reason:
-            left_out.append((name, reason))
-            continue
-        size = entry.cells[memory].value if memory else None
-        points.append(
-            Point(
-                label=name,
-                cost=_interval(entry.cells[board.by], board.columns[board.by]),
-                accuracy=_interval(entry.cells[accuracy], board.columns[accuracy]),
-                memory=None if size is None or memory is None else size / board.columns[memory].factor,
-            )
+
+def is_cost(column: Column) -> bool:
+    """Times, counts and sizes: quantities of which less is better."""
+    return column.quantity.better == "lower"
+
+
+def front(board: Board, title: str) -> Front:
+    """What can be drawn of a board that is ranked by a cost and has accuracy."""
+    accuracy = score_of(board)
+    drawn = [board.by, accuracy, *([MEMORY] if MEMORY in board.columns else [])]
+    modes = tuple(sorted({entry.mode for entry in board.entries}))
+    names = {e.key: f"{e.variant}, {e.mode}" if len(modes) > 1 and e.mode else e.variant for e in board.entries}
+    why = {entry.key: _reason(entry, accuracy) for entry in board.entries}
+    entries = [entry for entry in board.entries if not why[entry.key]]
+    memory = board.columns.get(MEMORY)
+    points = [
+        Point(
+            label=names[entry.key],
+            cost=_interval(entry.cells[board.by], board.columns[board.by]),
+            accuracy=_interval(entry.cells[accuracy], board.columns[accuracy]),
+            memory=_interval(entry.cells[MEMORY], memory).value if memory and entry.cells[MEMORY].value else None,
+            differs=tuple(f"{how} ({board.titles[n]})" for n in drawn for how in entry.labels.get(n, ())),
+            remarks=(*_flags(entry, board, drawn), *entry.notes),
         )
+        for entry in entries
+    ]
+    phases = {board.phases[name] for name in drawn}
     return Front(
         title=title,
+        modes=modes,
         cost=board.columns[board.by],
         accuracy=board.columns[accuracy],
-        memory=board.columns[memory] if memory else None,
+        memory=memory,
         points=tuple(marked(points)),
-        left_out=tuple(left_out),
+        left_out=tuple((names[key], reason) for key, reason in why.items() if reason),
+        conditions={phase: lead for phase, lead in board.conditions.items() if phase in phases},
     )
+
+
+def _flags(entry: Entry, board: Board, drawn: Iterable[str]) -> Iterator[str]:
+    for name in drawn:
+        yield from (f"{board.titles[name]} {flag} ({FLAGS.get(flag, '')})" for flag in entry.cells[name].flags)
 
 
 def _reason(entry: Entry, accuracy: str) -> str:
@@ -101,7 +152,7 @@ def _reason(entry: Entry, accuracy: str) -> str:
     if entry.failed:
         return entry.failed[0].text
     cell = entry.cells[accuracy]
-    return "" if cell.value is not None else f"no accuracy: {cell.reason}"
+    return "" if cell.value is not None else f"{NO_ACCURACY}: {cell.reason}"
 
 
 def _interval(cell: Cell, column: Column) -> Interval:
@@ -224,8 +275,8 @@ def _covered(box: Box, others: Iterable[Box]) -> float:
     return sum(max(0.0, min(right, r) - max(left, a)) * max(0.0, min(high, h) - max(low, b)) for a, b, r, h in others)
 
 
-def draw(fronts: Sequence[Front], form: str = "svg") -> bytes:
-    """The panels one above the other, as `svg` or `png`."""
+def draw(fronts: Sequence[Front]) -> bytes:
+    """The panels one above the other, as SVG."""
     import altair as alt
 
     sizes = [p.memory for f in fronts for p in f.points if p.memory is not None]
@@ -234,14 +285,12 @@ def draw(fronts: Sequence[Front], form: str = "svg") -> bytes:
     chart = chart.configure_view(stroke=None).configure_axis(
         labelColor=TEXT, titleColor=TEXT, titleFontWeight="normal", titleFontSize=12, labelFontSize=11
     )
-    chart = chart.configure_title(color=TEXT, fontSize=12, fontWeight="normal", anchor="start")
-    if form == "svg":
-        text = io.StringIO()
-        chart.save(text, format="svg")
-        return (renumbered(text.getvalue()).rstrip("\n") + "\n").encode()
-    image = io.BytesIO()
-    chart.save(image, format="png", scale_factor=2)
-    return image.getvalue()
+    chart = chart.configure_title(
+        color=TEXT, fontSize=12, fontWeight="normal", anchor="start", subtitleColor=TEXT, subtitleFontSize=10
+    )
+    text = io.StringIO()
+    chart.save(text, format="svg")
+    return (renumbered(text.getvalue()).rstrip("\n") + "\n").encode()
 
 
 def _panel(one: Front, memory: tuple[float, float]) -> "alt.LayerChart | alt.FacetChart":
@@ -274,7 +323,8 @@ def _panel(one: Front, memory: tuple[float, float]) -> "alt.LayerChart | alt.Fac
         label.mark_text(align="left", baseline="middle", fontSize=11, stroke="white", strokeWidth=3, opacity=0.8),
         label.mark_text(align="left", baseline="middle", fontSize=11, color=TEXT),
     ]
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=one.title)
+    title = alt.TitleParams(one.title, subtitle=[line for said in one.subtitle for line in wrap(said, SUBTITLE)])
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
 
 
 def _axis(column: Column, axis: Axis, *, grid: bool) -> "alt.Axis":
@@ -297,12 +347,12 @@ def _rows(one: Front, cost: Axis, score: Axis) -> Iterator[Json]:
     """Each point with its whiskers and the place of its label."""
     radius = (AREAS[1] / 3.14159) ** 0.5 * 0.7
     anchors = [(cost.pixel(p.cost.value), score.pixel(p.accuracy.value), radius) for p in one.points]
-    places = placed(anchors, [point.label for point in one.points], [*_whiskers(one, cost, score)])
+    places = placed(anchors, [point.shown for point in one.points], [*_whiskers(one, cost, score)])
     for point, (across, _, _), (left, at) in zip(one.points, anchors, places, strict=True):
-        right = left + GLYPH * len(point.label)
+        right = left + GLYPH * len(point.shown)
         end = min(max(across, left - 2), right)
         yield {
-            "label": point.label,
+            "label": point.shown,
             "cost": point.cost.value,
             "accuracy": point.accuracy.value,
             "low": cost.clipped(_bound(point.cost.low, point.cost.value)),

@@ -1,5 +1,6 @@
 """Runs -> one board per place: every variant and mode with its newest figures, ranked with ties. A pure function."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -8,10 +9,12 @@ from statistics import median
 from bench.errors import UsageError, nearest
 from bench.leaderboard.eligibility import Failure, failures
 from bench.leaderboard.ranking import Figure, ranks
-from bench.leaderboard.standings import TIMED, Place, Sitting, Snapshot, Source, declared, planned, sources, trained
+from bench.leaderboard.standings import TIMED, WHAT, Place, Sitting, Snapshot, Source, declared, sources, trained
+from bench.leaderboard.standings import facts as facts_of
 from bench.record import Json
-from bench.table import tabulate
+from bench.table import TITLES, tabulate
 from bench.table.cells import Cell, Column, Row, Table
+from bench.table.grid import heading
 from bench.table.lookup import split
 from bench.table.merge import ACCURACY, Key
 from bench.units import scale
@@ -45,6 +48,7 @@ class Entry:
     Attributes:
         cells: column's name -> figure, or the reason why there is none.
         published: column's name -> (the document's figure as printed, its source).
+        labels: column's name -> how the figure's protocol differs on purpose from the others'.
         notes: sentences about the whole row.
         facts: what the rules look at; failed: those that the row does not meet.
         status: of the job that was to give the ranking figure, where none of its attempts is ok.
@@ -56,6 +60,7 @@ class Entry:
     mode: str
     cells: Mapping[str, Cell]
     published: Mapping[str, tuple[str, str]]
+    labels: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
     facts: Mapping[str, float]
     failed: tuple[Failure, ...]
@@ -79,8 +84,9 @@ class Board:
         date: of the newest record that is shown.
         by: the column that ranks.
         columns: name as asked for -> column.
+        titles: the same name -> what the column is headed, no two alike; phases: -> the title of its phase.
         conditions: phase's title -> the fields that its rows share.
-        notes: sentences about the board.
+        reference: the mode that speed-ups refer to.
     """
 
     suite: str
@@ -89,10 +95,11 @@ class Board:
     date: str
     by: str
     columns: Mapping[str, Column]
+    titles: Mapping[str, str]
+    phases: Mapping[str, str]
     entries: tuple[Entry, ...]
     conditions: Mapping[str, str]
     reference: str
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -125,14 +132,14 @@ def boards(snapshot: Snapshot, asked: Asked) -> list[Board]:
         UsageError: a quantity or a mode that the records do not have.
     """
     accuracy, untrained = trained(snapshot)
-    counts = sources(snapshot.sittings, "static", snapshot.study)
+    counts = sources(snapshot.sittings, "static", snapshot.study, _quantity(asked.by, "static"))
     shared = _table(snapshot.suite, [accuracy, counts])
     made = []
     for place in snapshot.places or [Place("", "")]:
         figures = _Figures({}, {}, {}, {"static": counts, ACCURACY: accuracy}, {}, untrained)
         for phase in TIMED:
             here = [sitting for sitting in snapshot.sittings if sitting.place == place]
-            figures.found[phase] = sources(here, phase, snapshot.study)
+            figures.found[phase] = sources(here, phase, snapshot.study, _quantity(asked.by, phase))
         _timed(figures, snapshot.suite, accuracy)
         figures.take(shared, "static", counts)
         figures.take(shared, ACCURACY, accuracy)
@@ -141,6 +148,12 @@ def boards(snapshot: Snapshot, asked: Asked) -> list[Board]:
     if not made and asked.mode:
         raise UsageError(f"no figures in a mode '{asked.mode}'; {nearest(asked.mode, snapshot.study.modes)}")
     return made
+
+
+def _quantity(by: str, phase: str) -> str:
+    """What ranks, where it may be of this phase."""
+    named, quantity = split(by)
+    return quantity if named in ("", phase) else ""
 
 
 def _table(suite: Json, found: Iterable[Mapping[Key, Source]]) -> Table:
@@ -175,14 +188,16 @@ def _board(snapshot: Snapshot, place: Place, figures: _Figures, asked: Asked) ->
     keys = [key for key in _keys(figures, place) if asked.mode in ("", key[1])]
     if not keys:
         return None
-    columns = _columns(figures, asked)
-    if not columns:
+    places = _places(figures, asked)
+    if not places:
         raise UsageError(f"no figure of {snapshot.study.name} to rank by; bench report {snapshot.study.name} says why")
-    by = asked.by or next((name for name in BY if name in columns), next(iter(columns)))
-    columns = {by: columns[by], **{name: column for name, column in columns.items() if name != by}}
-    entries = [_entry(key, snapshot, figures, columns, by) for key in keys]
-    columns = {name: _scaled(column, [e.cells[name] for e in entries]) for name, column in columns.items()}
+    by = asked.by or next((name for name in BY if name in places), next(iter(places)))
+    places = {by: places[by], **places}
+    entries = [_entry(key, snapshot, figures, places, by) for key in keys]
+    columns = {name: _scaled(figures.columns[p], [e.cells[name] for e in entries]) for name, p in places.items()}
+    phases = {name: TITLES[phase] for name, (phase, _) in places.items()}
     ranked = _ranked(entries, by, columns[by])
+    sign = -1.0 if columns[by].quantity.better == "higher" else 1.0
     used = [source for phase, rows in figures.found.items() for key, source in rows.items() if _shown(key, keys)]
     machine = next((s.sitting.machine for s in used if s.sitting.place == place), {})
     return Board(
@@ -192,14 +207,29 @@ def _board(snapshot: Snapshot, place: Place, figures: _Figures, asked: Asked) ->
         date=max((source.date for source in used), default=""),
         by=by,
         columns=columns,
-        entries=tuple(sorted(ranked, key=_order)),
+        titles=_titles(columns, phases),
+        phases=phases,
+        entries=tuple(sorted(ranked, key=lambda entry: _order(entry, sign * float(entry.cells[by].value or 0)))),
         conditions={title: lead for title, lead in figures.leads.items() if lead},
         reference=snapshot.study.reference,
     )
 
 
-def _order(entry: Entry) -> tuple[float, str, str]:
-    return inf if entry.rank is None else entry.rank, entry.variant, entry.mode
+def _order(entry: Entry, cost: float) -> tuple[float, float, str, str]:
+    """By rank, within a rank by the value; those without a rank below, by name."""
+    return (inf, 0.0, *entry.key) if entry.rank is None else (entry.rank, cost, *entry.key)
+
+
+def _titles(columns: Mapping[str, Column], phases: Mapping[str, str]) -> dict[str, str]:
+    """What each column is headed: with its phase where that was asked for, or where another one is headed alike."""
+    short = {name: heading(column)[0] for name, column in columns.items()}
+    alike = Counter(short.values())
+    found: dict[str, str] = {}
+    for name, title in short.items():
+        plain = not split(name)[0] and alike[title] == 1
+        long = title if plain else f"{title}, {phases[name].lower()}"
+        found[name] = f"{long} ({name})" if long in found.values() else long
+    return found
 
 
 def _shown(key: Key, keys: Sequence[Key]) -> bool:
@@ -216,27 +246,27 @@ def _keys(figures: _Figures, place: Place) -> list[Key]:
     return list(dict.fromkeys([*timed, *missing]))
 
 
-def _columns(figures: _Figures, asked: Asked) -> dict[str, Column]:
-    """The columns to show, by the names that they were asked for.
+def _places(figures: _Figures, asked: Asked) -> dict[str, tuple[str, str]]:
+    """The columns to show: name as asked for -> (phase, quantity).
 
     Raises:
         UsageError: a name that the records do not have.
     """
-    found: dict[str, Column] = {}
+    found: dict[str, tuple[str, str]] = {}
     for name in [*(asked.columns or COLUMNS), *([asked.by] if asked.by else [])]:
         place = _place(figures, name)
         if place is not None:
-            found[name] = figures.columns[place]
+            found[name] = place
         elif name in asked.columns or name == asked.by:
             known = {quantity for _, quantity in figures.columns}
             raise UsageError(f"no records of a quantity '{name}'; {nearest(split(name)[1], known)}")
     if not asked.columns and not any(c.published for c in figures.cells.get((ACCURACY, IF_PUBLISHED), {}).values()):
-        found = {name: column for name, column in found.items() if name != IF_PUBLISHED or name == asked.by}
+        found = {name: place for name, place in found.items() if name != IF_PUBLISHED or name == asked.by}
     return found
 
 
 def _place(figures: _Figures, name: str) -> tuple[str, str] | None:
-    """(Phase, quantity) of a column; without a phase in the name, the first that has it."""
+    """Without a phase in the name, the first that has it."""
     phase, quantity = split(name)
     phases = [phase] if phase else ["static", *TIMED, ACCURACY]
     return next(((each, quantity) for each in phases if (each, quantity) in figures.columns), None)
@@ -251,18 +281,12 @@ def _scaled(column: Column, cells: Sequence[Cell]) -> Column:
     return replace(column, factor=factor, unit="" if unit == "1" else unit)
 
 
-def _entry(key: Key, snapshot: Snapshot, figures: _Figures, columns: Mapping[str, Column], by: str) -> Entry:
+def _entry(key: Key, snapshot: Snapshot, figures: _Figures, places: Mapping[str, tuple[str, str]], by: str) -> Entry:
     """One row, without its rank."""
-    cells: dict[str, Cell] = {}
-    origins: dict[str, tuple[Source | None, Key]] = {}
-    for name in columns:
-        phase, quantity = _place(figures, name) or ("", name)
-        source, own = _source(figures, phase, key)
-        origins[name] = source, own
-        cells[name] = _cell(figures, (phase, quantity), source, own, key)
+    origins = {name: _source(figures, phase, key) for name, (phase, _) in places.items()}
+    cells = {name: _cell(figures, places[name], source, own, key) for name, (source, own) in origins.items()}
     source, own = origins[by]
-    phase = (_place(figures, by) or ("", ""))[0]
-    facts, said = _facts(cells[by], columns[by], source, own, phase)
+    facts, said = _facts(cells[by], figures.columns[places[by]], source, own, places[by][0])
     rows = [figures.rows[each, key] for each in ("infer",) if (each, key) in figures.rows]
     mismatch = [note for row in rows if row.struck for note in row.notes[:1]]
     learnt = [cell for (each, _), found in figures.cells.items() if each == ACCURACY for cell in _of(found, key[0])]
@@ -274,8 +298,9 @@ def _entry(key: Key, snapshot: Snapshot, figures: _Figures, columns: Mapping[str
         variant=key[0],
         mode=key[1],
         cells=cells,
-        published=_published(figures, columns, key[0]),
-        notes=tuple(_row_notes(origins, figures, key)),
+        published=_published(figures, places, key[0]),
+        labels={name: found.labels for name, (found, _) in origins.items() if found and found.labels},
+        notes=tuple(_row_notes([s for s, _ in origins.values() if s], figures, key)),
         facts=facts,
         failed=tuple(failures(facts, said)),
         status=_status(cells[by], source),
@@ -320,24 +345,10 @@ def _facts(
     cell: Cell, column: Column, source: Source | None, own: Key, phase: str
 ) -> tuple[dict[str, float], dict[str, str]]:
     """What the rules look at, and what is known of it."""
-    facts: dict[str, float] = {"measured": cell.value is not None}
-    said = {"measured": cell.reason}
     if source is None or cell.value is None:
-        return facts, said
-    header = source.sitting.header
-    facts |= {
-        "other_protocol": len(source.confounds),
-        "interval": column.quantity.exact or cell.low is not None,
-        "uncommitted": bool(header.source.get("dirty")),
-        "throttled": "throttled" in cell.flags,
-    }
-    if phase in TIMED:
-        missing = planned(source.sitting, phase, own) - len(cell.rounds)
-        facts |= {"absent": missing, "rounds": len(cell.rounds)}
-        said["absent"] = f"{len(cell.rounds)} of {len(cell.rounds) + missing} rounds"
-        said["rounds"] = f"it has {len(cell.rounds)}"
-    said |= {"other_protocol": ", ".join(source.confounds), "uncommitted": f"run {header.run}"}
-    return facts, said
+        return {"measured": False}, {"measured": cell.reason}
+    facts, said = facts_of(source, phase, own, column.key)
+    return facts | {"interval": column.quantity.exact or cell.low is not None}, said
 
 
 def _status(cell: Cell, source: Source | None) -> str:
@@ -347,25 +358,24 @@ def _status(cell: Cell, source: Source | None) -> str:
     return next((status for status in FAILED if status in statuses and "ok" not in statuses), "")
 
 
-def _row_notes(origins: Mapping[str, tuple[Source | None, Key]], figures: _Figures, key: Key) -> Iterator[str]:
-    """From which run a row's times are, where it is not the newest of the board."""
+def _row_notes(origins: Iterable[Source], figures: _Figures, key: Key) -> Iterator[str]:
+    """From which run a row's times are, where it is not the newest of the board, and what is newer and not shown."""
     for phase in TIMED:
         newest = max((s.sitting.header.run for s in figures.found[phase].values()), default="")
         source = figures.found[phase].get(key)
         if source is not None and source.sitting.header.run != newest:
-            what = "times" if phase == "infer" else "training times"
-            yield f"its {what} are of run {source.sitting.header.run}, {source.date}: not paired with the newest run's"
+            run = source.sitting.header.run
+            yield f"its {WHAT[phase]} are of run {run}, {source.date}: not paired with the newest run's"
+    yield from dict.fromkeys(sentence for source in origins for sentence in source.passed)
 
 
-def _published(figures: _Figures, columns: Mapping[str, Column], variant: str) -> dict[str, tuple[str, str]]:
+def _published(figures: _Figures, places: Mapping[str, tuple[str, str]], variant: str) -> dict[str, tuple[str, str]]:
     """The document's figures of a variant, which stand in a table at the variant's first mode."""
-    found = {}
-    for name in columns:
-        cells = figures.cells.get(_place(figures, name) or ("", ""), {})
-        beside = next((cell.published for cell in _of(cells, variant) if cell.published), None)
-        if beside is not None:
-            found[name] = (beside.text, beside.source)
-    return found
+    beside = {
+        name: next((cell.published for cell in _of(figures.cells[place], variant) if cell.published), None)
+        for name, place in places.items()
+    }
+    return {name: (found.text, found.source) for name, found in beside.items() if found}
 
 
 def _ranked(entries: Sequence[Entry], by: str, column: Column) -> list[Entry]:

@@ -7,12 +7,24 @@ code fences are examples, not blocks.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench.errors import UsageError, nearest
 
 MARKER = re.compile(r"^ {0,3}<!--\s*bench:(\w*)(.*)$")
-FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
+CLOSED = re.compile(r"\s*-->\s*")
 END = "<!-- bench:end -->"
+
+FENCE = re.compile(r"^((?: *(?:>|(?:[-+*]|\d{1,9}[.)])(?= )))++ {0,4}| {0,3})(`{3,}(?=[^`]*$)|~{3,})")
+"""What stands before a code fence (of quotes and lists, their markers), and the fence.
+
+What follows a fence of backticks has none: such a line is inline code (CommonMark 0.31, 4.5).
+"""
+
+CLOSING = re.compile(r"^([ >]*)(`{3,}|~{3,})\s*$")
+
+FOOTNOTE = re.compile(r"^<sup>(\w+)</sup> (.*)$")
+MARKED = re.compile(r"^(.*?)(?:\s*<sup>(.*?)</sup>)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +44,47 @@ class Block:
     body: str
 
 
+class OldCell(NamedTuple):
+    """One cell as it was written: its text, and the sentences of the footnotes that it is marked with."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class OldTable:
     """A table that stands in a block.
 
     Attributes:
         heading: the nearest line in bold above it.
-        heads: of its columns, rows: the texts below them; neither with marks of footnotes.
+        heads: of its columns; rows: the cells below them.
     """
 
     heading: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    heads: tuple[OldCell, ...]
+    rows: tuple[tuple[OldCell, ...], ...]
+
+
+class _Fence(NamedTuple):
+    """A code fence that is open: its line, its characters, and what stands before them."""
+
+    line: int
+    text: str
+    before: str
+
+    def left_by(self, line: str) -> bool:
+        """Whether a line is outside of the quote or the list item that the fence stands in, which ends it."""
+        if ">" in self.before:
+            return not line.lstrip().startswith(">")
+        in_list = self.before.strip()
+        return bool(in_list and line.strip()) and len(line) - len(line.lstrip(" ")) < len(self.before)
+
+    def closed_by(self, line: str) -> bool:
+        """Whether a line is its other end."""
+        found = CLOSING.match(line)
+        if not found or (">" in found[1]) != (">" in self.before):
+            return False
+        return found[2].startswith(self.text) and len(found[1]) <= len(self.before) + 3
 
 
 def blocks(text: str, name: str, known: Iterable[str]) -> list[Block]:
@@ -59,7 +100,7 @@ def blocks(text: str, name: str, known: Iterable[str]) -> list[Block]:
     lines = text.splitlines()
     found: list[Block] = []
     begun: tuple[int, str, dict[str, str]] | None = None
-    for number, kind, rest in _markers(lines):
+    for number, kind, rest in _markers(lines, name):
         where = f"{name}:{number}"
         if kind == "begin":
             if begun:
@@ -67,6 +108,8 @@ def blocks(text: str, name: str, known: Iterable[str]) -> list[Block]:
             begun = (number, *_attributes(rest, where, sorted(known)))
         elif kind != "end":
             raise UsageError(f"{where}: unknown marker bench:{kind}; write bench:begin SUITE or bench:end")
+        elif not CLOSED.fullmatch(rest):
+            raise UsageError(f"{where}: a marker is a line of its own; write {END}")
         elif begun is None:
             raise UsageError(f"{where}: bench:end without a bench:begin above it; delete it")
         else:
@@ -78,17 +121,27 @@ def blocks(text: str, name: str, known: Iterable[str]) -> list[Block]:
     return found
 
 
-def _markers(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+def _markers(lines: Sequence[str], name: str) -> Iterator[tuple[int, str, str]]:
     """(Line, kind, what follows) of every marker outside of code fences."""
-    fence = ""
+    fence: _Fence | None = None
+    hidden = 0
     for number, line in enumerate(lines, 1):
-        if opened := FENCE.match(line.removeprefix("\ufeff")):
-            if not fence:
-                fence = opened[1]
-            elif opened[1].startswith(fence) and not opened[2].strip():
-                fence = ""
-        elif not fence and (marker := MARKER.match(line.removeprefix("\ufeff"))):
+        text = line.removeprefix("\ufeff").expandtabs(4)
+        if fence and fence.left_by(text):
+            fence = None
+        marker = MARKER.match(text)
+        if fence:
+            hidden = hidden or (number if marker else 0)
+            fence = None if fence.closed_by(text) else fence
+        elif opened := FENCE.match(text):
+            fence, hidden = _Fence(number, opened[2], opened[1]), 0
+        elif marker:
             yield number, marker[1], marker[2]
+    if fence and hidden:
+        raise UsageError(
+            f"{name}:{fence.line}: this code fence has no end, so that the marker in line {hidden} is code; "
+            f"write {fence.text} where it ends"
+        )
 
 
 def _attributes(rest: str, where: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
@@ -122,24 +175,34 @@ def replaced(text: str, bodies: Iterable[tuple[Block, str]]) -> str:
 
 
 def tables(body: str) -> list[OldTable]:
-    """The tables of a block, as they were written."""
-    found: list[OldTable] = []
-    heading = ""
-    pending: list[tuple[str, ...]] = []
-    for line in [*body.split("\n"), ""]:
+    """The tables of a block, as they were written; the footnotes of each stand between it and the next."""
+    found: list[tuple[str, list[list[str]], dict[str, str]]] = []
+    heading, within = "", False
+    for line in body.split("\n"):
         if line.startswith("|"):
-            pending.append(tuple(_cells(line)))
-            continue
-        if len(pending) > 1:
-            width = len(pending[0])
-            found.append(OldTable(heading, pending[0], tuple(row for row in pending[2:] if len(row) == width)))
-        pending = []
-        if line.startswith("**"):
+            if not within:
+                found.append((heading, [], {}))
+            found[-1][1].append(re.split(r"(?<!\\)\|", line.strip())[1:-1])
+        elif line.startswith("**"):
             heading = line
-    return found
+        elif found and (note := FOOTNOTE.match(line)):
+            found[-1][2][note[1]] = unescaped(note[2].strip())
+        within = line.startswith("|")
+    return [_table(*parts) for parts in found if len(parts[1]) > 1]
 
 
-def _cells(line: str) -> Iterator[str]:
-    """The texts of a table's line, without the marks of footnotes."""
-    for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]:
-        yield re.sub(r"\s*<sup>.*?</sup>", "", cell).strip()
+def _table(heading: str, lines: Sequence[Sequence[str]], notes: Mapping[str, str]) -> OldTable:
+    heads, _, *rows = [tuple(_cell(cell.strip(), notes) for cell in line) for line in lines]
+    return OldTable(heading, heads, tuple(row for row in rows if len(row) == len(heads)))
+
+
+def _cell(written: str, notes: Mapping[str, str]) -> OldCell:
+    """A cell's text, and what its marks stand for; a mark without a footnote is dropped."""
+    found = MARKED.match(written)
+    text, marks = (found[1], found[2] or "") if found else (written, "")
+    return OldCell(unescaped(text), tuple(notes[mark] for mark in marks.split(",") if mark in notes))
+
+
+def unescaped(text: str) -> str:
+    """A text in which markup was escaped, as it was before."""
+    return re.sub(r"\\([\\*|<~])", r"\1", text)

@@ -7,6 +7,15 @@ from math import inf
 FEWEST_ROUNDS = 3
 """Two rounds have an interval, of one degree of freedom: 12.7 standard errors to each side."""
 
+SPOILING = ("throttled", "contended", "partial", "uncovered", "host_sync", "uncounted", "counter_gap")
+"""Flags that say that the figure itself is off, by an amount that no interval covers."""
+
+QUALIFYING = ("noisy", "drift", "warmup_unconverged", "power_capped", "estimated", "unconverged", "launch_bound")
+"""Flags of figures that hold under what they say: the interval is wider for it, or all rows of a place are under it.
+
+A board at its power limit is where its load puts it, and the limit is part of the machine's identity.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -85,10 +94,10 @@ RULES = (
         most=0,
     ),
     Rule(
-        "steady",
-        "throttled",
-        "throttled: the device slowed itself down while this was timed",
-        "cool it, then bench run {suite} --variant {variant}",
+        "sound",
+        "spoilt",
+        "a flag says that the figure itself is off",
+        "remove the cause, then bench run {suite} --variant {variant}",
         most=0,
     ),
 )

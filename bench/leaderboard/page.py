@@ -4,11 +4,12 @@ Nothing in it depends on when or where it is written: the same records give the 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bench.leaderboard import Board, Entry
-from bench.leaderboard.blocks import OldTable
+from bench.leaderboard.blocks import OldCell, OldTable
 from bench.record import Json
 from bench.renderers.markdown import footnote_lines, plain, table_lines
 from bench.table.grid import EMPTY, Footnotes, Grid, Head, Text, heading, in_common, ratio_text, value_text
@@ -21,27 +22,54 @@ STALE = re.compile(r"^stale \((.*)\)$")
 SPEEDUP = "latency"
 """The column beside which the speed-up over the reference mode stands."""
 
-SAME_RANK = (
-    "Rows share a rank where their 95 % intervals do not tell them apart: a rank is 1 + the number of rows that are "
-    "better for sure (rows of one run by their ratios, paired by round; others by whether their intervals are apart)"
+RANKS = (
+    "a rank is 1 + the number of rows that are better for sure (rows of one run by their ratios, paired by round; "
+    "others by whether their 95 % intervals are apart); rows of neighbouring ranks need not be told apart"
 )
+
+NAMES = ("variant", "mode")
+"""Heads of the columns that name a row."""
+
+OWN_UNIT = re.compile(r"[A-Za-z\]]$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A row of the former text that no record stands for.
+
+    Attributes:
+        since: the date of its figures.
+        cells: heading -> (unit, the cell with the notes of its head too); headings that stood twice are left out,
+            since nobody knows which is which.
+    """
+
+    since: str
+    cells: Mapping[str, tuple[str, OldCell]]
+
+    def lacks(self, note: str, title: str) -> bool:
+        """Whether it has a figure of which a sentence is not said."""
+        _, cell = self.cells.get(title, ("", OldCell(EMPTY)))
+        return cell.text != EMPTY and note not in cell.notes
 
 
 def page(boards: Sequence[Board], old: Sequence[OldTable], mode: str = "") -> str:
     """All boards of a block; `old` is what stands in it, `mode` the only one that it shows."""
-    parts = []
+    written = [_of_mode(table, mode) for table in old if {*NAMES} <= {head.text for head in table.heads}]
+    parts: list[str] = []
+    nowhere = ("", "")
+    known = {nowhere} if boards else set()
     for board in boards:
-        own = [table for table in old if _place(table.heading) == (board.place.machine, board.place.device)]
-        parts.append(_board(board, own, mode))
-    known = {(board.place.machine, board.place.device) for board in boards}
-    gone = [table for table in old if table.heading and _place(table.heading) not in known]
-    parts += [_gone(table) for table in gone if not mode or any(row[mode_at(table)] == mode for row in table.rows)]
+        # Rows of any machine have come to stand on the first one.
+        places = {(board.place.machine, board.place.device)} | ({nowhere} if not parts else set())
+        parts.append(_board(board, [table for table in written if _place(table.heading) in places]))
+        known |= places
+    parts += [_gone(table) for table in written if table.heading and table.rows and _place(table.heading) not in known]
     return "\n\n".join(parts) + "\n"
 
 
-def mode_at(table: OldTable) -> int:
-    """Which column of a table names the mode; the last one where there is none."""
-    return table.heads.index("mode") if "mode" in table.heads else -1
+def _of_mode(table: OldTable, mode: str) -> OldTable:
+    at = [head.text for head in table.heads].index("mode")
+    return replace(table, rows=tuple(row for row in table.rows if mode in ("", row[at].text)))
 
 
 def machine_name(machine: Json, device: str) -> str:
@@ -60,11 +88,15 @@ def title(board: Board) -> str:
     """What stands above a board: the machine, what ranks, the date of its newest record."""
     column = board.columns[board.by]
     better = f", {column.quantity.better} is better" if column.quantity.better != "none" else ""
-    where = "Any machine"
-    if board.place.machine:
-        name = machine_name(board.machine, board.place.device)
-        where = f"{name or 'Machine'} (machine {board.place.machine}, {board.place.device})"
-    return f"**{plain(where)}**: ranked by {heading(column)[0]}{better}; records of {board.date}"
+    return f"**{place_name(board)}**: ranked by {plain(board.titles[board.by])}{better}; records of {board.date}"
+
+
+def place_name(board: Board) -> str:
+    """The machine and the kind of device, by name and by id."""
+    if not board.place.machine:
+        return "Any machine"
+    name = plain(machine_name(board.machine, board.place.device))
+    return f"{name or 'Machine'} (machine {board.place.machine}, {board.place.device})"
 
 
 def _place(line: str) -> tuple[str, str]:
@@ -72,13 +104,12 @@ def _place(line: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", "")
 
 
-def _board(board: Board, old: Sequence[OldTable], mode: str) -> str:
+def _board(board: Board, old: Iterable[OldTable]) -> str:
     letters = Footnotes()
-    heads, rows = _grid(board, letters)
-    stale = list(_stale(board, heads, old, mode, letters))
-    grid = Grid(
-        "", "", tuple(heads), tuple(map(tuple, [*rows, *stale])), (False,) * len(rows + stale), letters.listed()
-    )
+    kept = list(_kept(board, old))
+    heads, rows = _grid(board, kept, letters)
+    rows += [list(_kept_row(one, heads, letters)) for one in kept]
+    grid = Grid("", "", tuple(heads), tuple(map(tuple, rows)), (False,) * len(rows), letters.listed())
     notes = "\n".join(f"- {plain(line)}" for line in _notes(board))
     return "\n\n".join(part for part in (title(board), table(grid), footnote_lines(grid), notes) if part)
 
@@ -97,15 +128,15 @@ def table(grid: Grid) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
-def _grid(board: Board, letters: Footnotes) -> tuple[list[Head], list[list[Text]]]:
-    """The head and the rows, from left to right."""
+def _grid(board: Board, kept: Sequence[_Kept], letters: Footnotes) -> tuple[list[Head], list[list[Text]]]:
+    """The head and the rows, from left to right; what a head says holds for the rows that are kept, too."""
     entries = board.entries
     heads = [Head("rank", group=1), Head("variant"), Head("mode")]
     rows = [[_rank(e, board, letters), Text(e.variant, letters.marks(e.notes)), Text(e.mode)] for e in entries]
     for group, (name, column) in enumerate(board.columns.items(), 2):
-        short, convention = heading(column)
+        short, convention = board.titles[name], heading(column)[1]
         cells = [entry.cells[name] for entry in entries]
-        common = in_common(cells)
+        common = [note for note in in_common(cells) if not any(one.lacks(note, short) for one in kept)]
         heads.append(Head(short, column.unit, letters.marks([*convention, *column.notes, *common]), group))
         for row, cell in zip(rows, cells, strict=True):
             text = value_text(cell, column, letters, common)
@@ -149,79 +180,76 @@ def fixed(fix: str, entry: Entry, board: Board) -> str:
     return text.replace(" --mode  ", " ")
 
 
-def _stale(
-    board: Board, heads: Sequence[Head], old: Iterable[OldTable], mode: str, letters: Footnotes
-) -> Iterator[list[Text]]:
-    """The former rows that no record stands for, with their figures as far as the columns are still there."""
+def _kept(board: Board, old: Iterable[OldTable]) -> Iterator[_Kept]:
+    """The former rows that no record stands for, each once."""
     seen = {entry.key for entry in board.entries}
-    titles = [plain(head.text) for head in heads]
     for former in old:
-        date = DATE.search(former.heading)
+        titles = [head.text.partition(" [") for head in former.heads]
+        alike = Counter(title for title, _, _ in titles)
         for row in former.rows:
-            key = _key(former, row)
-            if key is None or key in seen or (mode and key[1] != mode):
-                continue
-            seen.add(key)
-            texts = _kept(former.heads, row, titles)
-            before = STALE.match(texts[0])
-            since = before[1] if before else date[1] if date else "unknown date"
-            why = letters.marks(["stale: no record of this row is there any more; its figures are of that date"])
-            yield [Text(f"stale ({since})", why), *(Text(_unescaped(text)) for text in texts[1:])]
+            cells = {
+                title: (unit.rstrip("]"), OldCell(cell.text, (*head.notes, *cell.notes)))
+                for (title, _, unit), head, cell in zip(titles, former.heads, row, strict=True)
+                if alike[title] == 1
+            }
+            variant, mode = (cells[name][1].text for name in NAMES)
+            if (variant, mode) not in seen:
+                seen.add((variant, mode))
+                yield _Kept(_since(former, row[0].text), cells)
 
 
-def _key(former: OldTable, row: Sequence[str]) -> tuple[str, str] | None:
-    if "variant" not in former.heads or "mode" not in former.heads:
-        return None
-    variant, mode = (row[former.heads.index(name)] for name in ("variant", "mode"))
-    return _unescaped(variant), _unescaped(mode)
+def _since(former: OldTable, rank: str) -> str:
+    """The date of a former row's figures."""
+    before, date = STALE.match(rank), DATE.search(former.heading)
+    return before[1] if before else date[1] if date else "unknown date"
 
 
-def _kept(former: Sequence[str], row: Sequence[str], titles: Sequence[str]) -> list[str]:
+def _kept_row(one: _Kept, heads: Sequence[Head], letters: Footnotes) -> Iterator[Text]:
     """A former row under the heads of now; a figure whose column has another unit now keeps its own."""
-    cells: Mapping[str, tuple[str, str]] = {
-        head.partition(" [")[0]: (head, text) for head, text in zip(former, row, strict=True)
-    }
-    texts = []
-    for now in titles:
-        head, text = cells.get(now.partition(" [")[0], (now, EMPTY))
-        unit = head.partition(" [")[2].rstrip("]")
-        texts.append(f"{text} {unit}" if head != now and unit and text != EMPTY else text)
-    return texts
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([\\*|<~])", r"\1", text)
+    sentences = dict(letters.listed())
+    _, rank = one.cells.get(heads[0].title, ("", OldCell(EMPTY)))
+    why = "stale: no record of this row is there any more; its figures are of that date"
+    yield Text(f"stale ({one.since})", letters.marks([why, *rank.notes]))
+    for head in heads[1:]:
+        unit, cell = one.cells.get(head.title, ("", OldCell(EMPTY)))
+        said = {sentences[mark] for mark in head.marks}
+        own = unit != head.unit and cell.text != EMPTY and not OWN_UNIT.search(cell.text)
+        text = f"{cell.text} {unit or '[1]'}" if own else cell.text
+        yield Text(text, letters.marks(note for note in cell.notes if note not in said))
 
 
 def _gone(former: OldTable) -> str:
-    """The table of a machine of which there is no record any more."""
-    date = DATE.search(former.heading)
-    rows = []
-    for row in former.rows:
-        rank = row[0] if STALE.match(row[0]) else f"stale ({date[1] if date else 'unknown date'})"
-        rows.append(tuple(Text(_unescaped(text)) for text in (rank, *row[1:])))
-    names = ("variant", "mode")
-    heads = tuple(Head(_unescaped(head), group=head not in names) for head in former.heads)
-    grid = Grid("", "", heads, tuple(rows), (False,) * len(rows), ())
-    return "\n\n".join([former.heading, table(grid), "- no record of this machine is there any more"])
+    """A table of which no row has a record any more."""
+    letters = Footnotes()
+    heads = [Head(h.text, marks=letters.marks(h.notes), group=int(h.text not in NAMES)) for h in former.heads]
+    rows = [
+        (
+            Text(f"stale ({_since(former, row[0].text)})", letters.marks(row[0].notes)),
+            *(Text(cell.text, letters.marks(cell.notes)) for cell in row[1:]),
+        )
+        for row in former.rows
+    ]
+    grid = Grid("", "", tuple(heads), tuple(rows), (False,) * len(rows), letters.listed())
+    parts = [former.heading, table(grid), footnote_lines(grid), "- no record of these rows is there any more"]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _published(board: Board) -> Iterator[str]:
     """Where the document's figures stand in it."""
     if any(entry.published for entry in board.entries):
         yield "published figures are the document's own, on its data and its machine: they are not ranked"
-    for name, column in board.columns.items():
+    for name in board.columns:
         places = {e.variant: e.published[name][1] for e in board.entries if name in e.published}
         if places:
             listed = "; ".join(f"{variant}: {place}" for variant, place in sorted(places.items()))
-            yield f"{heading(column)[0]}, published: {listed}"
+            yield f"{board.titles[name]}, published: {listed}"
 
 
 def _notes(board: Board) -> Iterator[str]:
     """The conditions of the figures, and what the signs mean."""
     cells = [cell for entry in board.entries for cell in entry.cells.values()]
     learnt = any(column.learnt for column in board.columns.values())
-    yield SAME_RANK
+    yield RANKS
     if any(cell.low is not None for cell in cells):
         accuracy = "; of accuracy over seeds, or within one training" if learnt else ""
         yield f"± is the half-width of the 95 % interval over the rounds, each a fresh process{accuracy}"
@@ -230,4 +258,3 @@ def _notes(board: Board) -> Iterator[str]:
     yield from _published(board)
     for name, lead in board.conditions.items():
         yield f"{name}: {lead}"
-    yield from board.notes

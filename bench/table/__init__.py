@@ -152,8 +152,12 @@ def _without_reference(section: Section, about: Study) -> Section:
 def _shared(groups: Groups) -> str:
     """The fields of the fingerprint that all rows share; the protocol's own are left to `bench show`."""
     alike: dict[str, Any] | None = None
+    last: Json = {}
     for group in groups.values():
         for record in group.values():
+            if record.fingerprints == last:
+                continue
+            last = record.fingerprints
             found = {k: v for family in record.fingerprints.values() for k, v in family.items()}
             if not found:
                 continue  # it stands for a training that the protocol leaves out

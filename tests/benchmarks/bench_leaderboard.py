@@ -2,8 +2,8 @@
 
 Run as `python tests/benchmarks/bench_leaderboard.py`.
 
-It prints user + system seconds of whole processes, imports included, as a markdown table; the goal is 2 s each. pytest
-does not collect this file.
+It prints user + system seconds of whole processes, imports included, as a markdown table, and ends with 1 where one
+is over the goal. A machine that has other work to do counts more of them. pytest does not collect this file.
 """
 
 import resource
@@ -92,16 +92,16 @@ def seconds(folder: Path, *arguments: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main() -> None:
-    """Make the records, time both commands five times, print the least."""
+def main(runs: int = RUNS, variants: int = VARIANTS, rounds: int = 33) -> int:
+    """Make the records, run both commands three times, print the least, and find the exit code."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         count = 0
-        for number in range(RUNS):
-            header, records = a_run(number)
+        for number in range(runs):
+            header, records = a_run(number, variants)
             count += len(records)
             write(folder / "results" / "made_up", header, records)
-        header, records = a_run(0, VARIANTS * 4, 33)
+        header, records = a_run(0, 4 * variants, rounds)
         write(folder / "one", header, records)
         (folder / "README.md").write_text(BLOCK)
         board = min(seconds(folder, "leaderboard") for _ in range(3))
@@ -111,9 +111,10 @@ def main() -> None:
     print()
     print("| command | records | CPU |")
     print("| :-- | --: | --: |")
-    print(f"| bench leaderboard, {RUNS} runs | {count} | {board:.2f} s |")
+    print(f"| bench leaderboard, {runs} runs | {count} | {board:.2f} s |")
     print(f"| bench report, one run | {len(records)} | {report:.2f} s |")
+    return int(max(board, report) > GOAL)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

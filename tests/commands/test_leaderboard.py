@@ -1,8 +1,10 @@
 """`bench leaderboard` through the command line: what it writes, what `--check` says, what it refuses."""
 
+import gc
 from pathlib import Path
 
 import pytest
+from boards import flagged
 from builders import SUITE, records, trained
 from command_line import Project, Typed
 from jobs import header
@@ -67,6 +69,9 @@ def test_check_names_what_is_stale_and_writes_nothing(made_up: Path, project: Pr
     assert bench("leaderboard", "page one.md", "--check").code == 1
 
 
+SCORED = {"original": 60.0, "slim": 50.0}
+
+
 def test_a_document_s_claims_are_a_block_too(project: Project, bench: Typed) -> None:
     claims = [
         {"says": "slim is faster", "where": "section 1", "holds_if": ["latency('slim') < latency('original')"]},
@@ -76,7 +81,9 @@ def test_a_document_s_claims_are_a_block_too(project: Project, bench: Typed) -> 
     with store.new_run(
         project.results / "made_up", header("20260105T100000Z-3f2a91c0", suite=SUITE | {"claims": claims})
     ) as run:
-        for each in [*records(), trained("original", 60.0), trained("slim", 50.0)]:
+        of = [(name, score, seed) for name, score in SCORED.items() for seed in range(3)]
+        seeds = [trained(name, score + seed / 10, seed=seed, flags=("unconverged",)) for name, score, seed in of]
+        for each in [*records(), *seeds]:
             store.append(run, each)
     page = project.write("page.md", BLOCK.format(" kind=claims"))
     assert bench("leaderboard", "page.md").code == 0
@@ -85,8 +92,8 @@ def test_a_document_s_claims_are_a_block_too(project: Project, bench: Typed) -> 
     rows = {cells[1].strip(): cells[2].strip() for line in text.splitlines() if len(cells := line.split("|")) == 6}
     assert (rows["slim is faster (section 1)"], rows["deep is smaller"]) == ("holds", "fails")
     worse = next(line for line in text.splitlines() if line.startswith("| slim is worse"))
-    assert "points<br>" in worse and "<sup>b,c</sup>" in worse, "its comparisons below each other, and their notes"
-    assert "<sup>b</sup> one training each: what another seed would change is not in the interval" in text
+    assert "points<br>" in worse and "<sup>b</sup>" in worse, "its comparisons below each other, and their notes"
+    assert "<sup>b</sup> unconverged: the score still rose" in text
     assert bench("leaderboard", "page.md", "--check").code == 0
     page.write_text(BLOCK.format(" kind=claims by=latency"))
     done = bench("leaderboard", "page.md")
@@ -143,6 +150,47 @@ def test_explain_prints_every_rule_and_writes_nothing(made_up: Path, project: Pr
     assert "  slim, fast: not ranked; meets measured" in done.out
     assert "    fails answers: the mode changes the answer beyond its tolerance (mismatch: " in done.out
     assert "bench run made_up --resume 20260105T100000Z-3f2a91c0 completes them" in done.out
+    noisy = "    flagged, which costs no rank: noisy (the interval of the median is wider than the protocol asks for)"
+    lines = done.out.splitlines()
+    assert lines[next(n for n, line in enumerate(lines) if "deep, fp32: rank 4" in line) + 1] == noisy
+    assert gc.isenabled()
+
+
+def test_explain_names_newer_figures_that_are_not_shown(made_up: Path, project: Project, bench: Typed) -> None:
+    project.write("README.md", BLOCK.format(""))
+    cut = [replace(each, started="2026-02-02T00:00:00Z") for each in records() if each.job.round == 0]
+    measured(project, cut, "20260202T000000Z-3f2a91c0")
+    said = bench("leaderboard", "--explain").out
+    assert "  original, fp32: rank 3; meets" in said
+    assert "    newer times of run 20260202T000000Z-3f2a91c0, not shown: some jobs that were planned" in said
+    again = [replace(flagged(each, "contended"), started="2026-02-03T00:00:00Z") for each in records()]
+    made_up.unlink()
+    measured(project, again, "20260203T000000Z-3f2a91c0")
+    said = bench("leaderboard", "--explain").out
+    assert "    fails sound: a flag says that the figure itself is off (contended: other processes" in said
+
+
+def test_a_table_needs_neither_the_suite_s_file_nor_a_chart(made_up: Path, project: Project) -> None:
+    project.write("README.md", BLOCK.format(""))
+    done = project.bench("leaderboard", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")}
+    assert done.code == 0 and "bench.leaderboard.fill" in imported
+    assert not imported & {"pydantic", "tomlkit", "altair", "bench.suite", "bench.claims", "bench.draw.pareto"}
+
+
+def test_rows_stay_when_a_profile_has_no_run_any_more(made_up: Path, project: Project, bench: Typed) -> None:
+    page = project.write("page.md", BLOCK.format(" profile=quick"))
+    assert bench("leaderboard", "page.md").code == 0
+    made_up.unlink()
+    with store.new_run(
+        project.results / "made_up", header("20260302T000000Z-3f2a91c0", suite=SUITE, profile="gpu")
+    ) as opened:
+        store.append(opened, records()[0])
+    done = bench("leaderboard", "page.md", "--check")
+    assert done.code == 1 and done.err.startswith("page.md:1: stale")
+    assert bench("leaderboard", "page.md").code == 0
+    assert page.read_text().count("stale (2026-01-05)") == 6
+    assert bench("leaderboard", "page.md", "--check").code == 0
 
 
 def test_an_unreadable_run_is_told_and_left_out(made_up: Path, project: Project, bench: Typed) -> None:
