@@ -6,10 +6,14 @@ EXAMPLES = {"NAME=PATH": "mpii=/data/mpii", "KEY=VALUE": "preset=hard", "NAME=LI
 
 
 def pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Callback of an option that may be repeated; its metavar, one of EXAMPLES, says how a pair is written."""
+    """Callback of an option that may be repeated, with another name; its metavar, one of EXAMPLES, shows a pair."""
     split = [value.partition("=") for value in values]
     for name, sign, value in split:
         if not (name and sign and value):
             form = str(parameter.metavar)
             raise click.BadParameter(f"'{name}{sign}{value}': write {form}, such as {EXAMPLES[form]}")
-    return {name: value for name, _, value in split}
+    found = {name: value for name, _, value in split}
+    for name, sign, value in split:
+        if found[name] != value:
+            raise click.BadParameter(f"{name}{sign}{value} and {name}{sign}{found[name]}: write {name} once")
+    return found

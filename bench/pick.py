@@ -1,8 +1,8 @@
-"""Which rows of a board satisfy constraints for sure, of which it cannot be told, and what excludes the rest. Pure.
+"""Which rows of a board satisfy constraints for sure, which may, which are not comparable, and what excludes the rest.
 
 A figure satisfies a limit where the whole of its 95 % interval does, and misses it where none of the interval does.
 A peak, the worst of the rounds, and an exact count have no interval: the value decides. A time or a score without an
-interval decides nothing.
+interval decides nothing. Figures that were not measured by the protocol of the others satisfy nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from math import ceil, floor, inf, log10
 
 from bench import units
+from bench.claims.effects import too_few
 from bench.errors import UsageError
 from bench.leaderboard import BY, Board, Entry
 from bench.record import Json
 from bench.stats import Interval
 from bench.table.cells import Cell, Column
-from bench.table.grid import number
+from bench.table.grid import MOST_DIGITS, number
 from bench.table.merge import AVERAGED
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
@@ -25,14 +26,22 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "FLOP": ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"),
     "image/s": ("image/s",),
     "%": ("", "%"),
-    "1": ("", "k", "M", "G"),
+    "count": ("", "k", "M", "G"),
+    "ratio": ("",),
 }
-"""Unit of a quantity -> what a limit may be written in; the first or the third is the usual one."""
+"""Unit of a quantity, of those without one their kind -> what a limit may be written in."""
 
 EXAMPLES = {"s": "200ms", "byte": "2GiB", "MAC": "10GMAC", "FLOP": "10GFLOP", "image/s": "30image/s", "%": "60"}
+EXAMPLES |= {"count": "2M", "ratio": "0.1"}
 
 EXCLUDING = ("answers", "learnt")
-"""Rules without which a figure is worth nothing, whatever its limit."""
+"""Rules of ranks without which a figure is worth nothing, whatever its limit."""
+
+TOLD = ("complete", "clean")
+"""Rules of ranks that may be broken, if it is said."""
+
+APART = ("not comparable: ", "trained by another protocol: ")
+"""How a board begins what it says of a figure of another protocol, before the fields that differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One row: its entry and, for each constraint that it does not satisfy for sure, why."""
+    """One row: its entry and, where it is not among those that satisfy all constraints, why."""
 
     entry: Entry
     reasons: tuple[str, ...] = ()
@@ -62,16 +71,22 @@ class Candidate:
         """Variant and mode."""
         return ", ".join(part for part in self.entry.key if part)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known of the row."""
+        return (*self.entry.notes, *(failure.text for failure in self.entry.failed if failure.rule.id in TOLD))
+
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The rows of a board in three groups, each best first; `advice` says what to loosen where nothing satisfies."""
+    """The rows of a board in four groups, each best first; `advice` says what to loosen where nothing satisfies."""
 
     board: Board
     by: str
     constraints: tuple[Constraint, ...]
     satisfied: tuple[Candidate, ...]
     unsure: tuple[Candidate, ...]
+    apart: tuple[Candidate, ...]
     excluded: tuple[Candidate, ...]
     advice: str = ""
 
@@ -83,15 +98,17 @@ def constraint(name: str, text: str, column: Column, *, least: bool) -> Constrai
         UsageError: it is no number, or its unit is missing or is none of the quantity's.
     """
     unit = column.quantity.unit
-    allowed = SUFFIXES.get(unit, (unit,))
+    kind = unit if unit != "1" else "count" if column.quantity.exact else "ratio"
+    allowed = SUFFIXES.get(kind, (unit,))
     suffix = text.strip().lstrip("+-0123456789.").removeprefix("e").lstrip("+-0123456789").strip()
     option = f"--{'min' if least else 'max'} {name}={text}"
-    example = EXAMPLES.get(unit, f"2{unit if unit != '1' else 'M'}")
+    example = EXAMPLES.get(kind, f"2{unit}")
     try:
         limit = units.parse(text) if suffix in units.WRITTEN else units.parse(text.removesuffix(suffix).strip())
     except ValueError:
         raise UsageError(f"{option}: not a number with a unit; write {name}={example}") from None
     if suffix not in allowed:
+        example = f"{limit / 100:g}" if (kind, suffix) == ("ratio", "%") else example
         listed = ", ".join(each for each in allowed if each)
         wrong = f"'{suffix}' is no unit of {name}" if suffix else f"{name} has a unit"
         raise UsageError(f"{option}: {wrong} ({listed or 'it has none'}); write {name}={example}")
@@ -112,7 +129,7 @@ def pick(board: Board, constraints: Sequence[Constraint], by: str) -> Picked:
         value = candidate.entry.cells[by].value
         return inf if value is None else sign * value, *candidate.entry.key
 
-    groups: dict[str, list[Candidate]] = {"satisfied": [], "unsure": [], "excluded": []}
+    groups: dict[str, list[Candidate]] = {"satisfied": [], "unsure": [], "apart": [], "excluded": []}
     for entry in board.entries:
         group, reasons = _judged(entry, constraints, board)
         groups[group].append(Candidate(entry, tuple(reasons)))
@@ -126,6 +143,8 @@ def _judged(entry: Entry, constraints: Iterable[Constraint], board: Board) -> tu
     broken = [failure.text for failure in entry.failed if failure.rule.id in EXCLUDING]
     if broken:
         return "excluded", broken
+    if apart := [f"{name}: {fields}" for name, cell in entry.cells.items() for fields in _differing(cell)]:
+        return "apart", apart
     missed, open_ = [], []
     for each in constraints:
         cell, column = entry.cells[each.name], board.columns[each.name]
@@ -142,6 +161,12 @@ def _judged(entry: Entry, constraints: Iterable[Constraint], board: Board) -> tu
     return ("excluded", missed) if missed else ("unsure", open_) if open_ else ("satisfied", [])
 
 
+def _differing(cell: Cell) -> list[str]:
+    """The fields in which a figure's protocol differs from that of the others; also of one that is left out for it."""
+    said = [(start, text) for text in (*cell.notes, cell.reason) for start in APART if text.startswith(start)]
+    return [text.removeprefix(start) for start, text in said]
+
+
 def _bounds(cell: Cell, column: Column) -> tuple[float, float]:
     """Between which a figure lies; everything is possible of a mean without an interval."""
     value = float(cell.value or 0)
@@ -151,11 +176,21 @@ def _bounds(cell: Cell, column: Column) -> tuple[float, float]:
 
 
 def shown(name: str, cell: Cell, column: Column) -> str:
-    """A figure with its interval and its unit."""
+    """A figure with its bounds, since those of a time do not lie half a width to each side, its unit and its flags."""
     low, high = (None if x is None else x / column.factor for x in (cell.low, cell.high))
     interval = Interval((cell.value or 0) / column.factor, low, high)
-    text = number(interval, exact=column.quantity.exact, signed=column.learnt)
-    return f"{name} {'~' * ('estimated' in cell.flags)}{text} {column.unit}".rstrip()
+    text = number(replace(interval, low=None, high=None), exact=column.quantity.exact, signed=column.learnt)
+    if low is not None and high is not None and not column.quantity.exact:
+        digits = min(MOST_DIGITS, units.decimals(interval.value, interval.half_width))
+        text = f"{interval.value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    flags = f"[{', '.join(cell.flags)}]" if cell.flags else ""
+    return " ".join(part for part in (name, text, column.unit, flags) if part)
+
+
+def known(cell: Cell, column: Column) -> tuple[str, ...]:
+    """What must be known of a figure; of an accuracy, that its interval holds no other seed."""
+    few = too_few({column.key: len(cell.rounds)}) if column.learnt and cell.value is not None else ""
+    return (*cell.notes, *([few] if few else []))
 
 
 def _advice(candidates: Iterable[Candidate], constraints: Sequence[Constraint], board: Board) -> str:
@@ -200,13 +235,14 @@ def plain(picked: Picked) -> Json:
     """What was picked, as JSON."""
 
     def row(candidate: Candidate) -> Json:
-        cells = {name: candidate.entry.cells[name] for name in picked.board.columns}
-        figures = {
-            name: {"value": cell.value, "low": cell.low, "high": cell.high, "reason": cell.reason}
-            for name, cell in cells.items()
-        }
+        figures: Json = {}
+        for name, column in picked.board.columns.items():
+            cell = candidate.entry.cells[name]
+            figures[name] = {"value": cell.value, "low": cell.low, "high": cell.high, "reason": cell.reason}
+            figures[name] |= {"flags": list(cell.flags), "notes": list(known(cell, column))}
         variant, mode = candidate.entry.key
-        return {"variant": variant, "mode": mode, "figures": figures, "reasons": list(candidate.reasons)}
+        said = {"reasons": list(candidate.reasons), "notes": list(candidate.notes)}
+        return {"variant": variant, "mode": mode, "figures": figures, **said}
 
     return {
         "suite": picked.board.suite,
@@ -219,6 +255,7 @@ def plain(picked: Picked) -> Json:
         ],
         "satisfied": [row(candidate) for candidate in picked.satisfied],
         "cannot_tell": [row(candidate) for candidate in picked.unsure],
+        "not_comparable": [row(candidate) for candidate in picked.apart],
         "excluded": [row(candidate) for candidate in picked.excluded],
         "advice": picked.advice,
     }

@@ -6,8 +6,8 @@ holds needs no correction for several comparisons: an intersection-union test is
 part, 2.5 %. That it fails is a union, wrong in at most as many times 2.5 % as it has comparisons.
 
 Both sides are compared by their ratio where they are times, rates or sizes, and by their difference where they are
-percentages of trained networks. Times are paired by round and accuracies by image (contrasts.py); with several seeds
-these are the unit.
+percentages of trained networks. Times are paired by round. Between networks whose accuracies are compared the trainings
+are the unit, three of each at least; what one training alone says of its network is resampled by image (contrasts.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -125,7 +125,8 @@ def judge(comparison: Comparison, run: Measured) -> Judgement:
     """One comparison, in the reference mode where it quotes none, and what is different in the others."""
     here = _judge(comparison, look_ups(comparison.calls, run, run.study.reference), run)
     others = []
-    for mode in run.study.modes:
+    modes = () if any(call.mode for call in comparison.calls) else run.study.modes
+    for mode in modes:
         quoted = look_ups(comparison.calls, run, mode)
         moved = any(one.found != other.found for one, other in zip(quoted, here.figures, strict=True))
         if moved and all(figure.cell.value is not None for figure in quoted):
@@ -174,8 +175,10 @@ def _remarks(quoted: Sequence[Figure]) -> list[str]:
         said.append(f"{flag}{whose}: {FLAGS[flag]}" if flag in FLAGS else f"{flag}{whose}")
     rows = [figure.found.row for figure in quoted if figure.found and figure.learnt]
     said += [f"{row.variant} {note}" for row in rows for note in row.notes if note.startswith("trained in an earlier")]
-    if any(figure.learnt and len(figure.cell.rounds) == 1 for figure in quoted):
-        said.append("one training each: what another seed would change is not in the interval")
+    seeds = {(figure.call.variant, len(figure.cell.rounds)) for figure in quoted if figure.learnt}
+    if {count for _, count in seeds} == {1}:
+        each = " each" * (len(seeds) > 1)
+        said.append(f"one training{each}: what another seed would change is not in the interval")
     worst = {figure.call.quantity: None for figure in quoted if _shows_worst(figure)}
     return said + [f"{name}: shown is the worst of the rounds, compared are their means" for name in worst]
 

@@ -40,7 +40,7 @@ class Figure:
     Attributes:
         found: where it stands; None where the run has no such row.
         group: the records behind it.
-        reason: why nothing can be said of it; empty where something can.
+        reason: why nothing can be decided by it; empty where something can.
         notes: what to know of it.
         published: the document's figure, None where it has none.
     """
@@ -127,8 +127,6 @@ def _why_not(found: Found, group: Rounds, call: Call) -> str:
     """Why the figure decides nothing; empty where it may."""
     if found.cell.value is None:
         return found.cell.reason
-    if found.row.struck:
-        return found.row.notes[0]
     if "not_learnt" in found.cell.flags:
         return f"not_learnt: {FLAGS['not_learnt']}"
     return _wrong_batch(found.section.phase, group, call) if call.batch is not None else ""
@@ -153,8 +151,16 @@ def _published(call: Call, run: Measured) -> Published | None:
     column = found.column if found else Column(Quantity(name=name, unit=_unit(name), better="none", title=name))
     phase = found.section.phase if found else phase or (ACCURACY if column.quantity.unit == "%" else "")
     row = Row(call.variant, "", (Cell(reason="not looked at"),))
-    beside = with_published(Section(phase, "", (column,), (row,)), run.study)
+    beside = with_published(Section(phase, "", (column,), (row,)), _of_batch(run.study, call))
     return beside.rows[0].cells[0].published
+
+
+def _of_batch(about: Study, call: Call) -> Study:
+    """The study with the document's entries of the batch that is quoted alone; with all where none is."""
+    if call.batch is None:
+        return about
+    entries = [entry for entry in about.published.get(call.variant, []) if entry.get("batch") == call.batch]
+    return replace(about, published={call.variant: entries})
 
 
 @cache
@@ -166,11 +172,13 @@ def _unit(name: str) -> str:
 def confounds(quoted: Sequence[Figure], run: Measured) -> tuple[list[str], list[str]]:
     """(Why figures must not be compared, what differs between them on purpose), each sentence once.
 
-    Figures of one family compare where their fingerprints agree but for declared factors and for what the claim
-    quotes. Of different families (training and inference) what both depend on must agree; accuracy is trained by a
-    protocol of its own, and what it does not share with the speed beside it is said.
+    A mode that changes the answer is compared with nothing. Figures of one family compare where their fingerprints
+    agree but for declared factors and for what the claim quotes. Of different families (training and inference) what
+    both depend on must agree; accuracy is trained by a protocol of its own, and what it does not share with the speed
+    beside it is said.
     """
-    against: dict[str, None] = {}
+    rows = [figure.found.row for figure in quoted if figure.found]
+    against: dict[str, None] = {f"{row.variant}: {row.notes[0]}": None for row in rows if row.struck}
     labels: dict[str, None] = {}
     for one, other in combinations(quoted, 2):
         for name, how in _differing(one, other).items():

@@ -45,7 +45,7 @@ def claims(run: str, results: Path, format_: str, **asked: Any) -> int:
     loaded = store.read(store.find(results, run))
     for problem in loaded.problems:
         click.echo(problem, err=True)
-    about = loaded.header.suite | ({"claims": _claims_of(asked["suite"])} if asked["suite"] else {})
+    about = loaded.header.suite | ({"claims": _claims_of(asked["suite"], loaded)} if asked["suite"] else {})
     written = about.get("claims") or []
     if not written:
         raise UsageError(f"{loaded.path}: its suite has no claims; write [[claims]] and give --suite SUITE")
@@ -58,10 +58,14 @@ def claims(run: str, results: Path, format_: str, **asked: Any) -> int:
     return _code(found, asked["fail_on"])
 
 
-def _claims_of(suite: str) -> list[Json]:
+def _claims_of(suite: str, run: store.Loaded) -> list[Json]:
+    """The claims of a suite as it is now; another one's variants may have the names of the run's and be others."""
     from bench.suite import load_suite
 
-    written: list[Json] = load_suite(suite).plain()["claims"]
+    now, then = load_suite(suite).plain(), run.header.suite.get("name")
+    if then and now["name"] != then:
+        raise UsageError(f"--suite {suite}: {run.path} is a run of suite '{then}'; give --suite {then}")
+    written: list[Json] = now["claims"]
     return written
 
 

@@ -1,19 +1,23 @@
 """Choose variants and modes by limits: which satisfy them, which may, and what excludes the rest."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import store
 from bench.errors import Exit, UsageError, nearest
 from bench.pairs import pairs
+from bench.record import FLAGS
 
 if TYPE_CHECKING:
     from bench.leaderboard import Board
-    from bench.pick import Candidate, Picked
+    from bench.pick import Picked
     from bench.store import Loaded
+    from bench.table.grid import Grid
 
 
 FORMATS = ("terminal", "markdown", "json")
@@ -30,7 +34,8 @@ FORMATS = ("terminal", "markdown", "json")
 def pick(run: str, least: dict[str, str], most: dict[str, str], **asked: object) -> int:
     """Choose among the rows of RUN: a file, a run's name, or a suite (the newest figures of all its runs).
 
-    A limit is satisfied where the whole 95 % interval satisfies it. Exit code 1 where no row satisfies all limits.
+    A limit is satisfied where the whole 95 % interval satisfies it. Rows that were measured by another protocol than
+    the others satisfy nothing. Exit code 1 where no row satisfies all limits.
     """
     from bench.pick import plain
 
@@ -40,7 +45,7 @@ def pick(run: str, least: dict[str, str], most: dict[str, str], **asked: object)
     if asked["format_"] == "json":
         click.echo(json.dumps(plain(picked), indent=2))
     else:
-        click.echo(text(picked, markdown=asked["format_"] == "markdown"))
+        click.echo(page(picked, str(asked["format_"])))
     return Exit.FINE if picked.satisfied else Exit.REGRESSION
 
 
@@ -94,35 +99,49 @@ def _of_machine(made: "list[Board]", machine: str) -> "Board":
     return newest
 
 
-def text(picked: "Picked", *, markdown: bool) -> str:
+def page(picked: "Picked", form: str) -> str:
     """What was picked, for people."""
-    from tabulate import tabulate
+    from bench import plugins
+    from bench.leaderboard.page import machine_name
 
+    board = picked.board
     limits = " ".join(each.option for each in picked.constraints)
-    parts = [f"{picked.board.suite}: {limits}, best first by {picked.by}"]
-    columns = picked.board.columns
-    if picked.satisfied:
-        rows = [_cells(candidate, picked) for candidate in picked.satisfied]
-        heads = ["variant", "mode", *(f"{name} [{c.unit}]" if c.unit else name for name, c in columns.items())]
-        align = ["left", "left", *("right" for _ in columns)]
-        form = "pipe" if markdown else "simple"
-        parts.append(tabulate(rows, headers=heads, tablefmt=form, colalign=align, disable_numparse=True))
-    else:
-        parts.append(f"Nothing satisfies all limits for sure; {picked.advice}")
-    for title, group in (("Cannot tell", picked.unsure), ("Excluded", picked.excluded)):
-        lines = [f"{'- ' if markdown else '  '}{each.name}: {'; '.join(each.reasons)}" for each in group]
-        if lines:
-            parts.append("\n".join([f"{title}:", *([""] if markdown else []), *lines]))
-    said = "\n\n".join(parts)
-    return said.replace("~", "\\~") if markdown else said
+    machine = machine_name(board.machine, board.place.device)
+    where = f"{machine} (machine {board.place.machine}, {board.place.device})" if board.place.machine else "any machine"
+    lead = [f"{board.suite}: {limits}, best first by {picked.by}", f"{where}; records of {board.date}"]
+    if not picked.satisfied:
+        lead.append(f"Nothing satisfies all limits for sure; {picked.advice}")
+    grids = [_satisfied(picked)] if picked.satisfied else []
+    renderer: Any = plugins.load("renderer", form)
+    return str(renderer.laid_out(lead, grids, list(_others(picked))))
 
 
-def _cells(candidate: "Candidate", picked: "Picked") -> list[str]:
-    from bench.pick import shown
+def _satisfied(picked: "Picked") -> "Grid":
+    """The rows to choose among, with what must be known of each."""
+    from bench.pick import known
+    from bench.table.grid import Footnotes, Grid, Head, Text, in_common, value_text
 
-    cells = [*candidate.entry.key]
-    for name, column in picked.board.columns.items():
-        cell = candidate.entry.cells[name]
-        figure = shown("", cell, column).removesuffix(column.unit).strip() if cell.value is not None else "-"
-        cells.append(figure)
-    return cells
+    letters, found = Footnotes(), picked.satisfied
+    heads = [Head("variant"), Head("mode")]
+    rows = [[Text(one.entry.variant, letters.marks(one.notes)), Text(one.entry.mode)] for one in found]
+    for group, (name, column) in enumerate(picked.board.columns.items(), 1):
+        cells = [replace(cell, notes=known(cell, column)) for cell in (one.entry.cells[name] for one in found)]
+        common = in_common(cells)
+        heads.append(Head(name, column.unit, letters.marks([*column.notes, *common]), group))
+        for row, cell in zip(rows, cells, strict=True):
+            row.append(value_text(cell, column, letters, common))
+    title = f"Satisfied ({len(found)})"
+    return Grid(title, "", tuple(heads), tuple(map(tuple, rows)), (False,) * len(found), letters.listed())
+
+
+def _others(picked: "Picked") -> Iterator[str]:
+    """A line for each row that does not satisfy the limits, or not for sure, and what its flags mean."""
+    for candidate in picked.unsure:
+        notes = f" ({'; '.join(candidate.notes)})" if candidate.notes else ""
+        yield f"Cannot tell: {candidate.name}: {'; '.join(candidate.reasons)}{notes}"
+    for title, group in (("Not comparable", picked.apart), ("Excluded", picked.excluded)):
+        yield from (f"{title}: {candidate.name}: {'; '.join(candidate.reasons)}" for candidate in group)
+    limited = [each.name for each in picked.constraints]
+    rows = [candidate.entry for candidate in (*picked.unsure, *picked.excluded)]
+    flags = {flag for entry in rows for name in limited for flag in entry.cells[name].flags}
+    yield from (f"{flag}: {sentence}" for flag, sentence in FLAGS.items() if flag in flags)

@@ -1,9 +1,10 @@
 """Two sides -> a verdict per figure, and what differs between them. Pure functions.
 
 The two were measured in separate sittings, so nothing is paired by round: times and rates are compared by Welch's
-two-sample t interval on ln of the rounds' medians, trainings by the same interval on the scores of their seeds. One
-training on each side is compared by image where both kept their images, else by their own intervals. Exact counts
-are compared as they are; memory by its maximum. Drift of the machine between the sittings is in none of these.
+two-sample t interval on ln of the rounds' medians, trainings by the same interval on the scores of their seeds, of
+which each side must have three. One training on each side is shown with an interval by image where both kept their
+images, else by their own intervals, but no verdict hangs on it. Exact counts are compared as they are; memory by its
+maximum. Drift of the machine between the sittings is in none of these.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 from typing import Any, Literal, NamedTuple
 
+from bench.claims.effects import too_few
 from bench.compare.side import DIFFERENCES, Figure, Key, Sample, Side, in_words
 from bench.contrasts import Moments, Welch, by_image
 from bench.errors import NotComparable
@@ -102,9 +104,8 @@ class Compared:
 
     @property
     def comparable(self) -> bool:
-        """Some figure could be compared, or there was none to compare."""
-        verdicts = {comparison.verdict for comparison in self.comparisons}
-        return verdicts != {"not comparable"}
+        """Some figure was compared, whatever came of it."""
+        return any(one.change is not None or one.verdict in ("worse", "better") for one in self.comparisons)
 
 
 def compare(a: Side, b: Side) -> Compared:
@@ -186,18 +187,26 @@ def _judge(key: Key, a: Figure, b: Figure, allowed: float, relative: bool) -> _J
         return _exact(a, b, {} if key.quantity in COUNTED else differing)
     if differing:
         return _Judged("not comparable", _named(differing))
-    told = "; ".join(dict.fromkeys(one.told for one in (a, b) if one.told))
     if same := _same_data(a, b):
         return _Judged("same", same, EQUAL if relative else ZERO)
     change, note = _change(a, b, relative)
     if change is None:
         return _Judged("cannot tell", "a ratio needs positive figures")
-    notes = tuple(dict.fromkeys(text for text in (note, told) if text))
-    if bool(a.told) != bool(b.told):
-        # One of them was timed by another protocol: the ratio is worth seeing, but it is no verdict.
-        return _Judged("cannot tell", told, change, (note,) if note else ())
-    verdict, why = _verdict(change, b.quantity, allowed, relative)
+    told = "; ".join(dict.fromkeys(one.told for one in (a, b) if one.told))
+    if doubt := _doubt(a, b, told):
+        return _Judged("cannot tell", doubt, change, (note,) if note else ())
+    verdict, why = _verdict(change, b.quantity, _limit(allowed, a, relative), relative)
+    notes = tuple(text for text in (note, told) if text)
     return _Judged(verdict, why or _too_few(a, b, change), change, notes)
+
+
+def _doubt(a: Figure, b: Figure, told: str) -> str:
+    """Why a change is worth seeing but no verdict, whatever its interval; empty where it may be one."""
+    if bool(a.told) != bool(b.told):
+        return told  # one of them was timed by another protocol
+    if all("not_learnt" in one.cell.flags for one in (a, b)):
+        return f"not_learnt: {FLAGS['not_learnt']}"
+    return too_few({"A": len(a.cell.rounds), "B": len(b.cell.rounds)}) if a.training and b.training else ""
 
 
 def _exact(a: Figure, b: Figure, differing: dict[str, tuple[Any, Any]]) -> _Judged:
@@ -265,14 +274,20 @@ def unpaired(a: Interval | None, b: Interval | None) -> Interval:
     return Interval(difference, difference - down, difference + up)
 
 
-def _verdict(change: Interval, quantity: Quantity, allowed: float, relative: bool) -> tuple[Verdict, str]:
-    """What a change means: within the tolerance, to one side of no change, or undecided."""
+def _limit(allowed: float, a: Figure, relative: bool) -> float:
+    """The tolerance on the scale of the change: of a logarithm, in points, or in the unit of A's figure."""
+    if relative:
+        return log(1 + allowed / 100)
+    return allowed if a.quantity.unit in DIFFERENCES else allowed / 100 * abs(float(a.cell.value or 0))
+
+
+def _verdict(change: Interval, quantity: Quantity, limit: float, relative: bool) -> tuple[Verdict, str]:
+    """What a change means: within the limit, to one side of no change, or undecided."""
     certain = quantity.unit == "byte"  # a maximum, without an interval: it is what it is
     if change.low is None and not certain:
         return "cannot tell", ""
     bounds = (change.value, change.value) if change.low is None or change.high is None else (change.low, change.high)
     low, high = (log(bound) if bound > 0 else -inf for bound in bounds) if relative else bounds
-    limit = log(1 + allowed / 100) if relative else allowed
     if -limit <= low and high <= limit:
         return "same", ""
     if quantity.better == "none":
@@ -288,9 +303,8 @@ def _too_few(a: Figure, b: Figure, change: Interval) -> str:
         return ""
     if a.sample is None or b.sample is None:
         return "the worst of the rounds has no interval"
-    what = "seed" if a.training or b.training else "round"
     few = [side for side, one in (("A", a.sample), ("B", b.sample)) if one.count < 2]
-    return f"one {what}" + ("" if len(few) == 2 else f" in {few[0]}" if few else "") + ", no interval"
+    return "one round" + ("" if len(few) == 2 else f" in {few[0]}" if few else "") + ", no interval"
 
 
 def _unlike(a: Figure, b: Figure) -> dict[str, tuple[Any, Any]]:

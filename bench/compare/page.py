@@ -19,7 +19,8 @@ FORMATS = ("terminal", "markdown", "json", "csv")
 
 CAUTION = (
     "A and B were measured in separate sittings. The intervals hold the noise within each of them, not the drift "
-    "between the two: two sittings of the same code may differ by more"
+    "between the two: two sittings of the same code may differ by more. Worse and better mean that the 95 % interval "
+    "excludes no change: of N figures that did not change about N/20 do so by chance"
 )
 
 TITLES: dict[Verdict, str] = {
@@ -57,7 +58,7 @@ def counted(compared: Compared) -> str:
     """How many figures came out how, in one line."""
     parts = [f"{count} {verdict}" for verdict, count in compared.counts.items()]
     parts += [f"{len(only)} in {side} only" for side, only in _onlies(compared) if only]
-    return f"{len(compared.comparisons)} figures in both: {', '.join(parts)}"
+    return ": ".join(part for part in (f"{len(compared.comparisons)} figures in both", ", ".join(parts)) if part)
 
 
 def _onlies(compared: Compared) -> tuple[tuple[str, tuple[tuple[Key, str], ...]], ...]:
@@ -169,7 +170,7 @@ def _notes(compared: Compared, everything: bool) -> Iterator[str]:
         yield from _listed(f"In {letter} only", only)
     yield from _listed("In neither", compared.neither)
     if not compared.differences:
-        yield "Nothing else differs between the two: machine, versions, code and protocol are the same"
+        yield "Nothing else differs between the two: machine, versions, code, seeds and protocol are the same"
     yield from _tolerances(compared.comparisons)
     yield from _legend(compared.comparisons, everything)
 
@@ -194,7 +195,8 @@ def _tolerances(comparisons: Iterable[Comparison]) -> Iterator[str]:
     for one in comparisons:
         if one.quantity.exact or one.verdict == "not comparable":
             continue
-        unit = "%" if one.relative else "points" if one.quantity.unit == "%" else one.quantity.unit
+        points = "points" if one.quantity.unit == "%" else one.quantity.unit
+        unit = points if one.quantity.unit in DIFFERENCES else "%"
         by.setdefault(f"{one.tolerance:g} {unit}", {})[_name(one.key)] = None
     if by:
         said = "; ".join(f"{tolerance} of {', '.join(names)}" for tolerance, names in by.items())
@@ -244,13 +246,15 @@ def _flat(one: Comparison) -> Json:
 
 
 def _csv(compared: Compared) -> str:
-    """One row per figure; of what only one side has, its name alone."""
+    """One row per figure, then what only one side or neither has, what differs, and how to read it."""
     rows: list[Json] = [_flat(one) for one in compared.comparisons]
-    fields = [*Key._fields, *list(rows[0])[len(Key._fields) :]] if rows else [*Key._fields, "verdict", "why"]
-    for letter, only in _onlies(compared):
-        rows += [key._asdict() | {"verdict": f"in {letter} only", "why": reason} for key, reason in only]
+    for where, keys in (*((f"{side} only", only) for side, only in _onlies(compared)), ("neither", compared.neither)):
+        rows += [key._asdict() | {"verdict": f"in {where}", "why": reason} for key, reason in keys]
+    rows += [{"verdict": "differs", "why": one.what, "a": one.a, "b": one.b} for one in compared.differences]
+    rows.append({"verdict": "note", "why": CAUTION})
     buffer = StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=fields, lineterminator="\n")
+    fields = dict.fromkeys([*Key._fields, *(name for row in rows for name in row)])
+    writer = csv.DictWriter(buffer, fieldnames=list(fields), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _field(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue().rstrip("\n")

@@ -225,12 +225,23 @@ def _facts(header: Header, records: Sequence[Record]) -> dict[str, str]:
         "suite": str(header.suite.get("name") or "-"),
         "profile": header.profile or "as written",
         "seed": str(header.seed),
+        **_seeds(records),
         **source_facts(header.source),
         **machine_facts(own),
     }
     if others := sorted(set(machines) - {str(own.get("id"))}):
         facts["machine"] = f"{facts.get('machine', '-')} + {' + '.join(others)}"
     return facts | dict(_versions(record for record in records if not record.origin))
+
+
+def _seeds(records: Iterable[Record]) -> dict[str, str]:
+    """The seeds of all trainings, by variant where they are not the same ones."""
+    found: dict[str, set[int]] = {}
+    for record in (record for record in records if record.job.phase == ACCURACY and record.values):
+        found.setdefault(record.job.variant, set()).add(record.job.seed)
+    named = {variant: sorted(seeds) for variant, seeds in sorted(found.items())}
+    alike = len({tuple(seeds) for seeds in named.values()}) == 1
+    return {"seeds of trainings": in_words(next(iter(named.values())) if alike else named)} if named else {}
 
 
 def _versions(records: Iterable[Record]) -> Iterator[tuple[str, str]]:

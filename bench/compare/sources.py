@@ -1,6 +1,7 @@
 """What a comparison is typed as: a run, a file of pytest-benchmark, or either of them in a revision of git."""
 
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,21 @@ def load(text: str, results: Path) -> tuple[Side, list[str]]:
         return _parsed(text, *_of_revision(revision, wanted, results), results)
     if Path(text).suffix == JSON:
         return _parsed(text, text, _read(Path(text)), results)
-    return _run(store.read(store.find(results, text)), results)
+    return _run(store.read(_found(text, results)), results)
+
+
+def _found(text: str, results: Path) -> Path:
+    """The file of a run; who types a revision alone is told how to name a run in it."""
+    try:
+        return store.find(results, text)
+    except StoreError:
+        runs: list[Path] = []
+        with suppress(UsageError):
+            runs = _runs_in(text, results)
+        if not runs:
+            raise
+        wanted = f"{text}:{runs[-1].parent.name}"
+        raise StoreError(f"'{text}' is a revision of git; name a run or a suite in it: {wanted}") from None
 
 
 def _run(run: store.Loaded, results: Path) -> tuple[Side, list[str]]:
@@ -55,21 +70,34 @@ def _of_revision(revision: str, wanted: str, results: Path) -> tuple[str, bytes]
         UsageError: no repository, no such revision.
         StoreError: nothing of that name in it.
     """
-    home = results.parent if results.parent.is_dir() else Path()
-    _git(home, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", said=f"unknown revision '{revision}'")
+    runs = _runs_in(revision, results)
     if Path(wanted).suffix in (store.SUFFIX, JSON):
         said = f"{revision}:{wanted}: no such file in that revision"
         return wanted, _git(Path(), "show", f"{revision}:./{wanted}", said=said)
-    listed = _git(home, "ls-tree", "-r", "--name-only", "-z", revision, "--", f"{results.name}/", said="cannot list")
-    files = [Path(name) for name in listed.decode().split("\0") if name.endswith(store.SUFFIX)]
-    runs = sorted(files, key=lambda path: path.stem)
     named = [path for path in runs if path.stem == wanted]
     of_suite = [path for path in runs if path.parent.name == Path(wanted).stem]
     if not named and not of_suite:
         known = {path.parent.name for path in runs} | {path.stem for path in runs}
         raise StoreError(f"no run '{wanted}' under {results}/ in {revision}; {nearest(wanted, known)}")
     found = (named or of_suite)[-1]
-    return str(found), _git(home, "show", f"{revision}:./{found}", said="cannot show")
+    return str(found), _git(_home(results), "show", f"{revision}:./{found}", said="cannot show")
+
+
+def _runs_in(revision: str, results: Path) -> list[Path]:
+    """The files of all runs that a revision has, relative to the folder of the results, oldest first.
+
+    Raises:
+        UsageError: no repository, no such revision.
+    """
+    home = _home(results)
+    _git(home, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", said=f"unknown revision '{revision}'")
+    listed = _git(home, "ls-tree", "-r", "--name-only", "-z", revision, "--", f"{results.name}/", said="cannot list")
+    files = [Path(name) for name in listed.decode().split("\0") if name.endswith(store.SUFFIX)]
+    return sorted(files, key=lambda path: path.stem)
+
+
+def _home(results: Path) -> Path:
+    return results.parent if results.parent.is_dir() else Path()
 
 
 def _git(home: Path, *arguments: str, said: str) -> bytes:

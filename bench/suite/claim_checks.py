@@ -89,7 +89,7 @@ _WRITTEN |= dict.fromkeys(["B", "KiB", "MiB", "GiB", "MB", "GB"], "byte")
 
 
 def _check_units(comparison: Comparison, units: Mapping[str, str]) -> None:
-    """Raise ValueError where times are compared with counts, or a bare number stands for a time."""
+    """Raise ValueError where times are compared with counts, a number stands for a time, or a share of 0 is allowed."""
     left = _dimension(comparison.left, units)
     side = _joined(left, _dimension(comparison.right, units), comparison.sign)
     tolerance = comparison.tolerance
@@ -99,6 +99,8 @@ def _check_units(comparison: Comparison, units: Mapping[str, str]) -> None:
         _joined(side, _dimension(tolerance.amount, units), "+-")
     elif side == {"%": 1}:
         raise ValueError(f"`{tolerance}` of a percentage may be a share or points; write points: +- 1.0")
+    elif condition.is_zero(comparison.right):
+        raise ValueError(f"`{tolerance}` of 0 is 0; write how far from 0, such as +- 3 ms")
 
 
 def _dimension(node: Node, units: Mapping[str, str]) -> Dimension:

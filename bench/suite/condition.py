@@ -119,7 +119,7 @@ def parse(text: str) -> tuple[Comparison, ...]:
     if not any(one.calls for one in found):
         raise ValueError("compares no quantity of a variant")
     for node in (node for one in found for side in (one.left, one.right) for node in _nodes(side)):
-        if isinstance(node, Operation) and node.sign == "/" and _is_zero(node.right):
+        if isinstance(node, Operation) and node.sign == "/" and is_zero(node.right):
             raise ValueError(f"`{written(node)}` divides by zero")
     return found
 
@@ -175,10 +175,13 @@ def slopes(node: Node, values: Mapping[Call, float]) -> dict[Call, float]:
         "+": (1.0, 1.0),
         "-": (1.0, -1.0),
         "*": (right, left),
-        "/": (1 / right, -left / right**2) if node.sign == "/" else (0.0, 0.0),
+        "/": (1 / right, -(left / right) / right) if node.sign == "/" else (0.0, 0.0),  # a square may overflow
     }[node.sign]
-    ours, theirs = slopes(node.left, values), slopes(node.right, values)
-    return {call: by_left * ours.get(call, 0.0) + by_right * theirs.get(call, 0.0) for call in [*ours, *theirs]}
+    found: dict[Call, float] = {}
+    for outer, inner in ((by_left, slopes(node.left, values)), (by_right, slopes(node.right, values))):
+        for call, slope in inner.items():
+            found[call] = found.get(call, 0.0) + outer * slope
+    return found
 
 
 _RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
@@ -212,7 +215,7 @@ def _nodes(node: Node) -> Iterator[Node]:
             yield from _nodes(node.right)
 
 
-def _is_zero(node: Node) -> bool:
+def is_zero(node: Node) -> bool:
     """A tree of numbers alone that is zero; one that divides by zero itself is told by its own divisor."""
     try:
         return not [*calls(node)] and evaluate(node, {}) == 0

@@ -8,10 +8,13 @@ from typing import Any
 import builders
 import msgspec
 import pytest
-from builders import SUITE, record, trained, training
+from builders import SUITE
 
+from bench import claims
 from bench.claims import Card, Judgement, Outcome, card
+from bench.claims.effects import Effect, effect_of
 from bench.record import Record, fingerprints
+from bench.suite.condition import Comparison
 from bench.table import Cell, tabulate
 from bench.table.lookup import figures
 
@@ -72,7 +75,6 @@ def cell(quantity: str, variant: str, mode: str) -> Cell:
         ("latency('slim') == 0.52 * latency('original')", "undecided", "equality needs a tolerance: == ... +- 5%"),
         ("latency('slim') == latency('original')", "fails", ""),
         # what says nothing
-        ("latency('slim', mode='fast') < latency('original', mode='fast')", "undecided", "slim: mismatch: the mode ch"),
         ("train_epoch('deep') < train_epoch('original')", "undecided", "deep: oom: CUDA out of memory at batch 20"),
         ("eval_time('slim') < 1 s", "undecided", "slim: no validation images: data.val is 0"),
         ("error('original') < 0.1", "undecided", "original: fp32 is what this figure compares with"),
@@ -83,7 +85,17 @@ def cell(quantity: str, variant: str, mode: str) -> Cell:
         ("params('slim', batch=2) < 1", "undecided", "params has no batch: leave batch=2 out"),
         ("train_step('slim', batch=20) < 1 s", "undecided", "slim: measured at train.batch 6, not 20"),
         ("1 / (params('slim') - params('slim')) < 1", "undecided", "divides by zero (a difference is 0 here)"),
+        # a mode that changes the answer is compared with nothing
+        ("latency('slim', mode='fast') < latency('original')", "not comparable", "slim: mismatch: the mode changes"),
+        ("latency('slim', mode='fast') < 9 s", "not comparable", "slim: mismatch: the mode changes the answer"),
+        # what is too large or too small for a number
         ("params('slim') * 1e300 * 1e300 < 1", "undecided", "a side is no finite number"),
+        ("latency('original') / 1e200 < 1 s", "holds", ""),
+        ("latency('original') / 1e-200 < 1 s", "fails", ""),
+        ("latency('slim') * 1e300 > latency('original') / 1e300", "undecided", "a side is no finite number"),
+        ("latency('slim') / 1e300 < latency('original') * 1e300", "undecided", "a side is no finite number"),
+        ("1e160 * latency('slim') - 1e160 * latency('original') < 0", "undecided", "a side is no finite number"),
+        ("1 / (1e-200 * latency('slim')) == 0 +- 1", "undecided", "a side is no finite number"),
     ],
 )
 def test_comparisons(condition: str, verdict: str, reason: str) -> None:
@@ -101,6 +113,19 @@ def test_the_interval_is_that_of_the_tables_ratio() -> None:
         if mode == "fp32":  # in fast slim is wrong and deep lacks a round: two of two rounds, two of three cells
             assert found.effect.interval.high == pytest.approx(ratio.interval.high)
             assert found.effect.how == "paired by round, its error from 3 variants in 3 rounds"
+
+
+@pytest.mark.parametrize(("factors", "variants"), [(["train.batch"], 2), (["train.batch", "infer.batch"], 3)])
+def test_rows_that_are_not_comparable_share_no_error(factors: list[str], variants: int) -> None:
+    def larger(of: Record) -> Record:
+        if (of.job.variant, of.job.phase) != ("deep", "infer"):
+            return of
+        job = msgspec.structs.replace(of.job, infer={"batch": 8})
+        return msgspec.structs.replace(of, job=job, fingerprints=fingerprints(job))
+
+    found = [larger(one) for one in builders.records()]
+    one = judgement("latency('slim') < latency('original')", found, factors=factors)
+    assert one.effect.how == f"paired by round, its error from {variants} variants in 3 rounds"
 
 
 def test_a_speed_up_is_paired_by_round() -> None:
@@ -121,8 +146,31 @@ def test_what_is_quoted_is_shown_in_the_reference_mode_and_other_modes_are_told(
     assert (found.verdict, found.figures[0].found and found.figures[0].found.row.mode) == ("fails", "fp32")
     ((mode, there),) = found.others
     assert (mode, there.verdict) == ("fast", "holds")
-    assert judgement("latency('original', mode='fp32') < 300 ms").others == ()
     assert judgement("latency('original') < 9 s").others == ()  # the same verdict in both
+    wrong = judgement("latency('slim') < latency('original')")
+    assert wrong.verdict == "holds" and [there.verdict for _, there in wrong.others] == ["not comparable"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["latency('original', mode='fp32') < 300 ms", "latency('original', mode='fast') < 0.9 * latency('original')"],
+)
+def test_a_claim_that_quotes_a_mode_is_about_no_other(condition: str) -> None:
+    assert judgement(condition).others == ()
+
+
+def test_what_no_mode_moves_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def counted(comparison: Comparison, *rest: Any) -> Effect:
+        seen.append(str(comparison))
+        return effect_of(comparison, *rest)
+
+    monkeypatch.setattr(claims, "effect_of", counted)
+    judgement("params('slim') < params('original')")
+    assert len(seen) == 1
+    judgement("latency('deep') < latency('original')")
+    assert len(seen) == 3
 
 
 def test_training_is_of_the_mode_that_there_is_and_says_so() -> None:
@@ -244,6 +292,23 @@ def test_published_figures_are_judged_too() -> None:
     assert judgement("eval_time('original', mode='fast') < 2 min").published is None  # the document has no such mode
 
 
+@pytest.mark.parametrize(
+    ("condition", "texts", "published"),
+    [
+        ("train_epoch('original', batch=20) < train_epoch('original', batch=6)", ["14.8 min", "18 min"], True),
+        ("train_epoch('original') < train_epoch('original', batch=6)", ["14.8 min", "18 min"], True),
+        ("train_epoch('original', batch=7) < train_epoch('original')", [None, "14.8 min"], None),
+        ("train_epoch('slim', batch=6) < train_epoch('original', batch=20)", [None, "14.8 min"], None),
+    ],
+)
+def test_published_figures_are_of_the_batch_that_is_quoted(
+    condition: str, texts: list[str | None], published: bool | None
+) -> None:
+    found = judgement(condition)
+    assert [figure.published and figure.published.text for figure in found.figures] == texts
+    assert found.published is published
+
+
 def test_the_order_of_records_does_not_matter() -> None:
     conditions = ["latency('deep', mode='fast') < latency('original')", "train_epoch('slim') < train_epoch('original')"]
     found = builders.records()
@@ -261,109 +326,6 @@ def test_without_records_all_is_undecided() -> None:
 def test_an_unreadable_condition() -> None:
     with pytest.raises(ValueError, match="divides by zero"):
         judgement("latency('slim') / 0 < 1")
-
-
-def scored(variant: str, right: Sequence[int], counted: Sequence[int], **other: Any) -> Record:
-    """A training whose `pckh.total` has its scores by image, and nine points around each figure."""
-    total = 100 * sum(right) / sum(counted)
-    found = trained(variant, total, **other)
-    details = {"images": {"correct": list(right), "counted": list(counted)}}
-    values = [
-        msgspec.structs.replace(value, low=value.value - 4.5, high=value.value + 4.5)
-        if value.quantity.name in ("pckh.total", "pckh.mean14") and value.value is not None
-        else value
-        for value in found.values
-    ]
-    values[0] = msgspec.structs.replace(values[0], details=details)
-    return msgspec.structs.replace(found, values=values)
-
-
-COUNTED = [14] * 100
-HARD = Random(1).choices([2, 7, 12], k=100)
-EASIER = [right + (n % 3 == 0) for n, right in enumerate(HARD)]
-"""Right about the same joints, and a third of the images have one more: a small difference that pairing shows."""
-
-
-def test_accuracy_is_paired_by_image() -> None:
-    found = [scored("original", EASIER, COUNTED), scored("slim", HARD, COUNTED)]
-    one = judgement("pckh.total('slim') < pckh.total('original')", found)
-    assert (one.verdict, one.effect.how, one.effect.ratio) == ("holds", "paired by image", False)
-    assert one.effect.interval is not None and one.effect.interval.low is not None
-    assert one.effect.interval.value == pytest.approx(-100 * 34 / 1400)
-    assert -3.2 < one.effect.interval.low < -2.6
-    assert "one training each: what another seed would change is not in the interval" in one.notes
-    assert judgement("pckh.total('slim') > pckh.total('original') - 4.0", found).verdict == "holds"
-    assert judgement("pckh.total('slim') > pckh.total('original') - 1.0", found).verdict == "fails"
-
-
-def test_a_mean_over_the_same_joints_is_correlated_as_they_are() -> None:
-    found = [scored("original", EASIER, COUNTED), scored("slim", HARD, COUNTED)]
-    one = judgement("pckh.mean14('slim') < pckh.mean14('original')", found)
-    assert one.verdict == "holds"
-    assert one.effect.how == "paired by image, correlated as pckh.total, whose scores by image are kept"
-
-
-@pytest.mark.parametrize("other", [None, [13] * 100, [14] * 99])
-def test_without_the_same_images_there_are_only_the_two_intervals(other: list[int] | None) -> None:
-    slim = trained("slim", 50.0) if other is None else scored("slim", HARD[: len(other)], other)
-    found = [scored("original", EASIER, COUNTED), slim]
-    one = judgement("pckh.total('slim') < pckh.total('original')", found)
-    assert one.effect.how == "not paired: from the figures' own intervals"
-    assert one.effect.interval is not None and one.effect.interval.half_width is not None
-    assert one.effect.interval.half_width == pytest.approx((4.5**2 + (1.0 if other is None else 4.5) ** 2) ** 0.5, 1e-3)
-
-
-def test_several_seeds_are_the_unit() -> None:
-    found = [trained("original", 60 + x, seed=n) for n, x in enumerate((0.0, 0.5, 1.0))]
-    found += [trained("slim", 50 + x, seed=n) for n, x in enumerate((0.0, 0.5, 1.0))]
-    one = judgement("pckh.total('slim') < pckh.total('original')", found)
-    assert (one.verdict, one.effect.how) == ("holds", "over 3 seeds")
-    assert one.effect.interval is not None
-    # Welch: 0.5 * sqrt(2 / 3) * t of 4 degrees of freedom
-    assert one.effect.interval.half_width == pytest.approx(0.5 * (2 / 3) ** 0.5 * 2.7764, rel=1e-4)
-    mixed = judgement("pckh.total('slim') < pckh.total('original')", [*found[:3], trained("slim", 50.0)])
-    assert (mixed.verdict, mixed.reason) == (
-        "undecided",
-        "one seed of slim beside several: its spread over seeds is not known",
-    )
-
-
-def test_what_has_not_learnt_decides_nothing() -> None:
-    found = [trained("original", 60.0), trained("slim", 12.0, flags=("not_learnt",))]
-    one = judgement("pckh.total('slim') < pckh.total('original')", found)
-    assert one.verdict == "undecided" and one.reason.startswith("slim: not_learnt: the network does not clearly beat")
-
-
-def test_accuracy_of_another_protocol_is_not_compared() -> None:
-    found = [trained("original", 60.0), trained("slim", 50.0, tables={"data": {"size": 128}})]
-    one = judgement("pckh.total('slim') < pckh.total('original')", found)
-    assert (one.verdict, one.reason) == ("not comparable", "data.size 128 instead of 64 (slim and original)")
-
-
-def test_accuracy_beside_speed() -> None:
-    found = [*builders.records(), trained("original", 60.0), trained("slim", 50.0)]
-    one = judgement("pckh.total('slim') / latency('slim') > pckh.total('original') / latency('original')", found)
-    assert one.verdict == "holds" and one.effect.ratio
-    assert any(note.startswith("data.size ") for note in one.notes)
-    assert judgement("pckh.total('slim', mode='fp32') > 1 %", found).reason.startswith("slim was not measured in fp32")
-
-
-def test_where_accuracy_is_from_is_told() -> None:
-    found = [trained("original", 60.0), trained("slim", 50.0, origin="20260101T000000Z-aaaa")]
-    notes = judgement("pckh.total('slim') < pckh.total('original')", found).notes
-    assert any(note.startswith("slim trained in an earlier run: 20260101T000000Z-aaaa") for note in notes)
-
-
-def test_a_training_that_nobody_asked_for() -> None:
-    absent = record(training("slim"), status="skipped", reason="not trained yet", machine={}, started="")
-    one = judgement("pckh.total('slim') < pckh.total('original')", [trained("original", 60.0), absent])
-    assert (one.verdict, one.reason) == ("undecided", "slim: not trained yet")
-
-
-def test_quantities_that_are_no_headlines_can_be_quoted() -> None:
-    found = judgement("loss.test('original') < 1", [trained("original", 60.0)])
-    assert found.verdict == "undecided" and found.reason == "one seed, no interval"
-    assert found.figures[0].cell.value == 0.01
 
 
 def test_judgements_compare_by_what_they_say() -> None:

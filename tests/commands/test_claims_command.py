@@ -115,6 +115,15 @@ def test_claims_of_the_suite_as_it_is_now(project: Project, bench: Typed) -> Non
     assert (done.code, done.err) == (0, "") and "1 claim: 1 holds" in done.out
 
 
+def test_claims_of_another_suite_are_refused(project: Project, bench: Typed) -> None:
+    path = kept(project, HOLDS)
+    project.suite(HEAD + acts(a="", b="") + PROTOCOL + CLAIM.format("latency('b') + 1 s"))
+    done = bench("claims", "made_up", "--suite", "tiny")
+    where = path.relative_to(project.folder)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"--suite tiny: {where} is a run of suite 'made_up'; give --suite made_up\n"
+
+
 def test_a_claim_that_is_wrong_now_has_its_line(project: Project, bench: Typed) -> None:
     kept(project, HOLDS)
     text = HEAD + acts(a="", b="") + PROTOCOL + CLAIM.format("latency('c')")
@@ -179,6 +188,10 @@ def test_accuracy_that_was_taken_over_is_paired_by_the_scores_of_its_own_run(pro
         for one in own:
             store.append(run, one)
     kept(project, claim, records=[taken_over(one.job, Source(run.path, one)) for one in own])
-    assert verdicts(bench) == ["holds"]
+
+    def how() -> Any:
+        return json.loads(bench("claims", "made_up", "--format", "json").out)["claims"][0]["comparisons"][0]["how"]
+
+    assert how() == "paired by image"
     run.path.unlink()
-    assert verdicts(bench) == ["undecided"]
+    assert how() == "not paired: from the figures' own intervals"

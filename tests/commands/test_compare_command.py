@@ -76,9 +76,12 @@ def test_every_format_has_every_verdict(two: Project, bench: Typed, form: str) -
 def test_json_and_csv_hold_the_same_figures(two: Project, bench: Typed) -> None:
     page = json.loads(bench("compare", A, B, "--format", "json").out)
     rows = list(csv.DictReader(StringIO(bench("compare", A, B, "--format", "csv").out)))
-    assert [row["verdict"] for row in rows if not row["verdict"].endswith("only")] == [
-        one["verdict"] for one in page["comparisons"]
-    ]
+    assert [row["verdict"] for row in rows if row["tolerance"]] == [one["verdict"] for one in page["comparisons"]]
+    rest = [(row["verdict"], row["variant"], row["quantity"], row["why"]) for row in rows if not row["tolerance"]]
+    neither = [("in neither", one["variant"], one["quantity"], one["reason"]) for one in page["neither"]]
+    assert neither and rest == [*neither, ("differs", "", "", "commit"), ("note", "", "", page["notes"][0])]
+    (commit,) = (row for row in rows if row["verdict"] == "differs")
+    assert (commit["a"], commit["b"]) == ("a" * 40, "b" * 40)
     worst = page["comparisons"][0]
     assert worst["verdict"] == "worse" and worst["change"] == pytest.approx(1.5) and worst["change_is"] == "ratio"
     assert worst["change_low"] < 1.5 < worst["change_high"]
@@ -91,6 +94,21 @@ def test_nothing_in_common_is_one_line(project: Project, bench: Typed) -> None:
     done = bench("compare", A, B)
     assert (done.code, done.out, len(done.err.splitlines())) == (6, "", 1)
     assert done.err.startswith(f"{A} and {B} have no figure in common: static of 3 variants in {A}, accuracy of 1")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_where_neither_has_a_figure_nothing_is_compared(project: Project, bench: Typed, form: str) -> None:
+    lost = [
+        msgspec.structs.replace(
+            one, values=[msgspec.structs.replace(v, value=None, reason="no clock") for v in one.values]
+        )
+        for one in records()
+        if one.job.phase == "infer" and one.status == "ok"
+    ]
+    keep(project, A, lost)
+    keep(project, B, lost)
+    done = bench("compare", A, B, "--format", form)
+    assert (done.code, done.err) == (6, "") and "no clock" in done.out and "latency" in done.out
 
 
 def test_all_of_another_machine_is_shown_and_ends_with_6(project: Project, bench: Typed) -> None:
@@ -149,6 +167,13 @@ def test_what_is_not_there(committed: Project, bench: Typed, typed: str, said: s
     done = bench("compare", typed, "made_up")
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert done.err.startswith(said)
+
+
+def test_a_revision_alone_is_told_how_to_name_a_run_in_it(committed: Project, bench: Typed) -> None:
+    done = bench("compare", "HEAD", "made_up")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "'HEAD' is a revision of git; name a run or a suite in it: HEAD:made_up\n"
+    assert bench("compare", "HEAD:made_up", "made_up").code == 0
 
 
 def test_away_from_git(two: Project, bench: Typed, monkeypatch: pytest.MonkeyPatch) -> None:

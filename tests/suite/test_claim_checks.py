@@ -28,6 +28,7 @@ def with_claim(condition: str) -> str:
         "throughput('a') > 0.9 / latency('a')",
         "train.peak_memory('a') < 2 GiB",
         "latency('a') - latency('b-1') > 0",
+        "latency('a') - latency('b-1') == 0 +- 3 ms",
         "my_metric('a') < latency('a')",
         "1 < latency('a') / latency('b-1') <= 2",
     ],
@@ -50,6 +51,8 @@ def test_right_claims(tmp_path: Path, condition: str) -> None:
         ("latency('a') < peak_memory('a')", "[s] < [byte]; compare what has the same unit"),
         ("latency('a') < 95 % * latency('own')", "[s] < [%·s]; compare what has the same unit"),
         ("pckh.total('a') == pckh.total('own') +- 1%", "may be a share or points; write points: +- 1.0"),
+        ("latency('a') - latency('own') == 0 +- 5%", "`+- 5 %` of 0 is 0; write how far from 0, such as +- 3 ms"),
+        ("latency('a') - latency('own') == 2 s - 2 s +- 5%", "`+- 5 %` of 0 is 0; write how far from 0"),
     ],
 )
 def test_wrong_claims(tmp_path: Path, condition: str, said: str) -> None:

@@ -145,6 +145,14 @@ def test_what_is_written_is_read_as_the_same_tree(tree: Node) -> None:
     assert one.right == tree
 
 
+@pytest.mark.parametrize(("divisor", "slope"), [(1e200, 1e-200), (1e-200, 1e200), (4.0, 0.25)])
+def test_slopes_of_a_division_by_what_has_no_square(divisor: float, slope: float) -> None:
+    (one,) = parse(f"x('a') / {divisor!r} < 3 / x('b')")
+    a, b = one.calls
+    assert slopes(one.left, {a: 3.0}) == {a: pytest.approx(slope)}
+    assert slopes(one.right, {b: 1e200}) == {b: 0.0}
+
+
 @given(TREES)
 def test_slopes_are_derivatives(tree: Node) -> None:
     try:
