@@ -18,7 +18,7 @@ from bench.stats import Interval, Z, mean_interval
 from bench.table.cells import Cell
 
 IDENTITY = "bench"
-"""The key of machine_info under which bench keeps a machine's identity."""
+"""The key of machine_info under which bench keeps a machine's identity, in every file that it has a hand in."""
 
 PHASE = "pytest-benchmark"
 """Stands for the phase of a benchmark that names no cell."""

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from bench.record import Record, Value
     from bench.table.cells import Cell
 
-IDENTITY = "bench"
-"""The key of pytest-benchmark's machine_info under which the machine's identity is kept."""
-
 SETTINGS = {
     "profile": "Profile of the suites that bench_case measures [default: gpu on a CUDA device, else quick].",
     "device": "Device on which bench_case measures: cpu, cuda or cuda:N.",
@@ -212,6 +209,7 @@ def _named(record: "Record", quantity: str) -> "Value | None":
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     """Saved figures say which machine they are of: GPU, power limit, driver, CPU, torch; never a host's name."""
     from bench import host
+    from bench.pytest_benchmark_json import IDENTITY
 
     machine_info[IDENTITY] = host.machine()
 
@@ -225,6 +223,8 @@ def pytest_benchmark_compare_machine_info(
     The identity is put aside for pytest-benchmark's own comparison, so that files from before bench was installed
     differ by no more than they did.
     """
+    from bench.pytest_benchmark_json import IDENTITY
+
     saved = compared_benchmark.get("machine_info") or {}
     ours, theirs = machine_info.pop(IDENTITY, None), saved.pop(IDENTITY, None)
     try:

@@ -25,8 +25,10 @@ INPUTS: dict[str, dict[str, Any]] = ACTION["inputs"]
 (STEP,) = ACTION["runs"]["steps"]
 
 CI = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
-WORKFLOWS = [yaml.safe_load(block) for block in fenced(CI, "yaml")]
-STEPS = [step for workflow in WORKFLOWS for job in workflow["jobs"].values() for step in job["steps"]]
+BLOCKS = [yaml.safe_load(block) for block in fenced(CI, "yaml")]
+WORKFLOWS = [block for block in BLOCKS if "jobs" in block]
+JOBS = {name: job for block in BLOCKS for name, job in block.get("jobs", block).items()}
+STEPS = [step for job in JOBS.values() for step in job["steps"]]
 
 PROSE = re.sub(r"^```.*?^```$", "", CI, flags=re.M | re.S)
 LINES = [line for text in (*fenced(CI, "sh"), *(step.get("run", "") for step in STEPS)) for line in text.splitlines()]
@@ -53,7 +55,9 @@ def test_the_action_is_one_step_that_installs_nothing() -> None:
 def test_no_input_is_put_into_a_script() -> None:
     for step in (STEP, *STEPS):
         assert "${{" not in step.get("run", "")
-    assert STEP["env"] == {name.upper(): f"${{{{ inputs.{name} }}}}" for name in INPUTS}
+    event = {"EVENT": "event_name", "BEFORE": "event.before", "PROPOSED": "event.pull_request.head.sha"}
+    facts = {name: f"${{{{ github.{place} }}}}" for name, place in event.items()}
+    assert STEP["env"] == {name.upper(): f"${{{{ inputs.{name} }}}}" for name in INPUTS} | facts
 
 
 def test_inputs_are_described_and_have_defaults_or_are_required() -> None:
@@ -65,7 +69,7 @@ def test_inputs_are_described_and_have_defaults_or_are_required() -> None:
 
 
 def test_options_that_the_action_types_exist() -> None:
-    typed = set(re.findall(r"--[a-z-]+", STEP["run"]))
+    typed = set(re.findall(r"--[a-z-]+", re.sub(r"git .*", "", STEP["run"])))
     assert {"--against", "--format", "--results", "--minutes", "--measure", "--strict", "--output"} <= typed
     assert typed <= options("gate")
 
@@ -76,17 +80,20 @@ exit 3
 """
 
 
-def run(tmp_path: Path, installed: bool = True, **inputs: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def run(
+    tmp_path: Path, installed: bool = True, event: dict[str, str] | None = None, **inputs: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """The action's step as a runner runs it, with a `bench` that writes down what it was called with."""
     programs = tmp_path / "programs"
-    programs.mkdir()
+    programs.mkdir(parents=True)
     if installed:
         (programs / "bench").write_text(ECHO, encoding="utf-8")
         (programs / "bench").chmod(0o755)
     script = tmp_path / "script.sh"
     script.write_text(STEP["run"], encoding="utf-8")
     given = {name: about.get("default", "") for name, about in INPUTS.items()} | {"against": "base"} | inputs
-    variables = {name.upper(): value for name, value in given.items()} | {"CALLED": str(tmp_path / "called")}
+    facts = {"EVENT": "push", "BEFORE": "", "PROPOSED": ""} | (event or {})
+    variables = {name.upper(): value for name, value in given.items()} | facts | {"CALLED": str(tmp_path / "called")}
     path = f"{programs}{os.pathsep}/usr/bin{os.pathsep}/bin"
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
@@ -115,16 +122,70 @@ USUAL = ["gate", "--against", "base", "--format", "github", "--results", "result
         ),
         ({"measures": "*"}, ["--measure", "*"]),
         ({"strict": "true"}, ["--strict"]),
-        ({"output": "a file.xml"}, ["--output", "a file.xml"]),
+        ({"output": "a file.xml", "format": "junit"}, ["--output", "a file.xml"]),
         ({"profile": "$(touch oops); `touch oops`"}, ["--profile", "$(touch oops); `touch oops`"]),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_the_action_types_what_its_inputs_say(tmp_path: Path, inputs: dict[str, str], called: list[str]) -> None:
     done, words = run(tmp_path, suite="--help me.toml", **inputs)
-    assert words == [*USUAL, *called, "--", "--help me.toml"]
+    usual = [inputs.get("format", word) if word == "github" else word for word in USUAL]
+    assert words == [*usual, *called, "--", "--help me.toml"]
     assert done.returncode == 3, "the exit code of the gate is that of the step"
     assert not (tmp_path / "oops").exists()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def proposed(tmp_path: Path) -> str:
+    """A repository with a pull request of two commits, its merge checked out as actions/checkout does: its last one."""
+    git(tmp_path, "init", "-q", "-b", "main")
+    for arguments in (["-B", "main"], ["-b", "change"], ["change"], ["main"]):
+        git(tmp_path, "checkout", "-q", *arguments)
+        git(tmp_path, "commit", "-q", "--allow-empty", "-m", "more")
+    git(tmp_path, "checkout", "-q", "--detach", "main")
+    git(tmp_path, "merge", "-q", "--no-ff", "-m", "merge", "change")
+    return git(tmp_path, "rev-parse", "change")
+
+
+def test_the_base_of_a_pull_request_is_what_it_is_merged_into(tmp_path: Path, proposed: str) -> None:
+    done, words = run(tmp_path, suite="s.toml", against="", event={"EVENT": "pull_request", "PROPOSED": proposed})
+    assert words[:3] == ["gate", "--against", "HEAD^1"], done.stdout
+    assert git(tmp_path, "rev-parse", "HEAD^1") == git(tmp_path, "rev-parse", "main")
+
+
+@pytest.mark.parametrize("merges", [False, True], ids=["plain", "a merge of the change's own"])
+def test_another_commit_than_the_merge_of_a_pull_request_has_no_base(
+    tmp_path: Path, proposed: str, merges: bool
+) -> None:
+    """Its parent has a part of the change in it, which would not be seen."""
+    git(tmp_path, "checkout", "-q", "change")
+    if merges:
+        git(tmp_path, "merge", "-q", "-m", "catch up", "main")
+    event = {"EVENT": "pull_request", "PROPOSED": git(tmp_path, "rev-parse", "HEAD")}
+    done, words = run(tmp_path, suite="s.toml", against="", event=event)
+    assert (done.returncode, words, done.stdout.count("\n")) == (2, [], 1)
+    assert done.stdout.startswith("::error title=nothing to compare with::HEAD is not the merge of this pull request")
+    assert "check out without ref and with fetch-depth 0, or set the input against" in done.stdout
+    _, words = run(tmp_path / "again", suite="s.toml", against="main", event=event)
+    assert words[:3] == ["gate", "--against", "main"]
+
+
+def test_the_base_of_a_push_is_what_was_there_before(tmp_path: Path) -> None:
+    _, words = run(tmp_path, suite="s.toml", against="", event={"BEFORE": "1234abc"})
+    assert words[:3] == ["gate", "--against", "1234abc"]
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "schedule", "workflow_dispatch"])
+def test_other_events_have_no_base_of_their_own(tmp_path: Path, event: str) -> None:
+    done, words = run(tmp_path, suite="s.toml", against="", event={"EVENT": event, "BEFORE": "1234abc"})
+    assert (done.returncode, words) == (2, [])
+    assert done.stdout.startswith("::error title=nothing to compare with::this event has no base")
 
 
 @pytest.mark.parametrize(
@@ -154,8 +215,8 @@ def test_what_the_action_types_is_understood(tmp_path: Path) -> None:
 
 
 def test_the_document_shows_every_lane() -> None:
-    names = [name for workflow in WORKFLOWS for name in workflow["jobs"]]
-    assert names == ["time", "counts", "generated", "comment"]
+    assert [*JOBS] == ["time", "counts", "generated", "comment"]
+    assert [list(block["jobs"]) for block in WORKFLOWS] == [["time"], ["comment"]], "the others are further jobs"
     assert any(line.startswith("bench accept") for line in TYPED)
     assert "bench leaderboard --check" in TYPED
     assert any("--against main --measure params --measure flops --measure outputs" in line for line in TYPED)
@@ -178,8 +239,18 @@ def test_workflows_in_the_document_set_inputs_that_the_action_has() -> None:
         assert (ROOT / given["suite"]).is_file()
 
 
+def test_bench_is_installed_from_a_pinned_commit() -> None:
+    """It is in no index; a name that anybody may take there would be run."""
+    commands = [step["run"].replace("\\\n", "") for step in STEPS if "pip install" in step.get("run", "")]
+    for script in commands:
+        (line,) = [line for line in script.splitlines() if "archbench" in line]
+        assert '"git+https://github.com/ORGANISATION/archbench@COMMIT"' in line
+    assert len(commands) == len(JOBS)
+    assert "-c constraints.txt" in commands[list(JOBS).index("generated")], "charts are compared byte by byte"
+
+
 def test_workflows_ask_for_no_more_than_they_need() -> None:
-    first, *_, comment = WORKFLOWS
+    first, comment = WORKFLOWS
     assert first["permissions"] == {"contents": "read"}
     assert comment["permissions"] == {"actions": "read", "pull-requests": "write"}
     assert [step for step in comment["jobs"]["comment"]["steps"] if "checkout" in step.get("uses", "")] == []
@@ -195,15 +266,15 @@ def test_the_document_has_the_exit_code_of_each_verdict(verdict: str) -> None:
     code = int(exit_code(judgement(*plain)))
     assert str(code) in row.split("|")[2]
     if verdict == "INCONCLUSIVE":
-        assert f"{int(exit_code(judgement(*one), strict=True))} with `--strict`" in row
+        assert f"{int(exit_code(judgement(*one, strict=True)))} with `--strict`" in row
 
 
 def test_a_comment_needs_no_more_than_its_workflow_installs(tmp_path: Path) -> None:
     """torch and the like are heavy, and the workflow that comments has none of it."""
     path = tmp_path / "judgement.json"
     path.write_text(show(everything(), "json"), encoding="utf-8")
-    (line,) = [step["run"] for step in STEPS if "--no-deps" in step.get("run", "")]
-    installed = set(re.findall(r"[a-z]+", line.partition("pip install ")[2].partition(" &&")[0]))
+    (script,) = [step["run"] for step in STEPS if "--no-deps" in step.get("run", "")]
+    installed = set(script.splitlines()[0].removeprefix("pip install ").split())
     code = (
         "import sys; from bench.gate.page.__main__ import main; "
         f"main([{str(path)!r}, 'markdown'], standalone_mode=False); "

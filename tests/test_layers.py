@@ -47,6 +47,7 @@ LAYERS = (
     {"validate", "page", "leaderboard.page", "gate.page", "gate.calibration_page", "compare.page", "claims.cards"},
     {"reuse", "leaderboard.fill", "gate.arms"},
     {"ready", "gate.sitting"},
+    {"gate.suspects"},
     {"api", "gate.against", "gate.baseline"},
     {"gate.again"},
     {"commands", "pytest_plugin"},

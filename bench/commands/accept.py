@@ -24,7 +24,8 @@ def accept(cell: str, reason: str, every: bool, judgement: str, results: Path) -
     """Accept the change of CELL, such as original/fast/latency, as `bench gate` found it.
 
     The change is written to accepted/SUITE.toml beside the suite, to be committed with it. It is known again by the
-    two networks that were compared: the gate passes it with the reason, and no other change of that cell.
+    two networks that were compared, and the protocol: the gate passes it with the reason, and no other change of that
+    cell.
     """
     from bench.gate import accepted
     from bench.gate.page import read
@@ -44,8 +45,6 @@ def accept(cell: str, reason: str, every: bool, judgement: str, results: Path) -
     for one in entries:
         said = f"accepted {one.cell}: {one.change}" if one in new else f"{one.cell} is accepted already"
         click.echo(said, err=True)
-        if one.base == one.head:
-            click.echo(f"{one.cell}: base and head are the same network: any later change of it passes too", err=True)
     if not entries:
         click.echo(f"nothing regressed in {path}", err=True)
     elif new:
@@ -96,9 +95,10 @@ def _chosen(judgement: "Judgement", cell: str, known: "list[Accepted]", path: Pa
     before = (finding.cell, *judgement.identities.get(finding.cell, ("", "")))
     if finding.acceptable or before in [one.key for one in known]:
         return [finding]
-    regressed = [finding.cell for finding in judgement.findings if finding.verdict == REGRESSED]
     if finding.verdict == PASS:
-        raise UsageError(f"{cell} is {PASS} in {path}: there is nothing to accept; {nearest(cell, regressed)}")
+        regressed = [finding.cell for finding in judgement.findings if finding.verdict == REGRESSED]
+        hint = nearest(cell, regressed) if regressed else "nothing regressed there"
+        raise UsageError(f"{cell} is {PASS} in {path}: there is nothing to accept; {hint}")
     raise UsageError(f"{cell} is {finding.verdict} in {path}: it has no change to accept; gate it again")
 
 

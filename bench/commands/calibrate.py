@@ -31,6 +31,9 @@ QUANTITY, MEASURE, PHASE = "latency", "infer", "infer"
 Slowdown = tuple[float, float]
 """Shares: what the slowed arm is slowed by, and what the gate tolerates."""
 
+INTERRUPTED = "interrupted"
+"""How the end of a sitting begins that somebody stopped."""
+
 
 def talk(text: str) -> None:
     """Say something to the person; data alone goes to stdout."""
@@ -43,9 +46,6 @@ def percentage(_: click.Context, __: click.Parameter, text: str) -> float:
     if not match or not 0 < float(match[1]) <= 100:
         raise click.BadParameter(f"'{text}': write a percentage above 0 and up to 100, such as 5%")
     return float(match[1]) / 100
-
-
-FORMATS = ("terminal", "markdown", "json")
 
 
 @click.command()
@@ -73,11 +73,11 @@ def calibrate(suite: str, **asked: Any) -> int:
     """Measure SUITE's latencies in pairs of the same code, and in pairs of which one is slowed on purpose.
 
     The gate is played on them: what it says of unchanged code is a false alarm, what it does not say of slowed code is
-    a miss. The noise floor is kept in results/SUITE/noise-MACHINE.json, to be committed. Ctrl-C ends the sitting early
-    and judges what there is.
+    a miss. Ctrl-C ends the sitting early and judges what there is. The noise floor is kept in
+    results/SUITE/noise-MACHINE.json, to be committed, unless it is of a part of the suite or ended early.
 
     Exit code: 0, or 1 where false alarms are more frequent than the nominal 5 %, beyond doubt: the gate is not to be
-    trusted here. 2 a mistake, 4 too little was measured, 5 a job failed.
+    trusted here. 2 a mistake, 4 too little was measured, 5 a job failed, 130 interrupted.
     """
     from bench.gate.calibration import FEWEST, write
     from bench.gate.calibration_page import show
@@ -106,8 +106,19 @@ def calibrate(suite: str, **asked: Any) -> int:
         talk(f"{what} was measured, at least {FEWEST} pairs are needed; {'; '.join(filter(None, why))}")
         return exit_code(floor, loaded)
     click.echo(show(floor, asked["form"]))
-    talk(f"kept in {write(floor, asked['results'])}")
+    reason = why_not_kept(floor, asked, choice, api.choose(suite, None, None))
+    talk(f"not kept: {reason}" if reason else f"kept in {write(floor, asked['results'])}")
     return exit_code(floor, loaded)
+
+
+def why_not_kept(floor: "NoiseFloor", asked: dict[str, Any], choice: api.Choice, usual: api.Choice) -> str:
+    """Why a calibration must not take an earlier one's place; empty where it is of what a gate here `usual`ly takes."""
+    if asked["variants"] or asked["modes"]:
+        return "it is of a part of the suite"
+    taken, known = (f"profile {one.profile or 'none'} on {one.device}" for one in (choice, usual))
+    if taken != known:
+        return f"it is of {taken}, and a gate takes {known} here"
+    return floor.ended or ("" if floor.trials else "it is shorter than any gate")
 
 
 def tolerance_of(suite: Suite) -> float:
@@ -116,12 +127,11 @@ def tolerance_of(suite: Suite) -> float:
     Raises:
         UsageError: no gate can judge a time by that rule.
     """
-    from bench.gate import DEFAULT_RULES, EXACT, tolerance
+    from bench.gate import DEFAULT_RULES, tolerance
+    from bench.gate.rules import chosen
 
     rule = suite.gate.get(QUANTITY, DEFAULT_RULES[QUANTITY])
-    if rule == EXACT:
-        raise UsageError(f'{suite.path}: gate.{QUANTITY} = "exact": no time is exact; write a percentage, such as "3%"')
-    return tolerance(rule)
+    return tolerance(chosen({QUANTITY: rule}, (), suite.path, suite.profile)[QUANTITY])
 
 
 def arms_of(suite: Suite, slowdown: float, device: str, threads: int) -> "tuple[Arm, ...]":
@@ -197,7 +207,7 @@ def sit(arms: "tuple[Arm, ...]", pairs: int, order: "Order", tell: "Callable[[Sa
                     return found
                 found.add(cell, pair(arms, cell, Turn(number, pairs, order.seed), tell))
     except KeyboardInterrupt:
-        found.ended = f"interrupted in pair {number + 1}"
+        found.ended = f"{INTERRUPTED} in pair {number + 1}"
     return found
 
 
@@ -244,10 +254,12 @@ def in_common(tables: list[Json]) -> Json:
 
 
 def exit_code(floor: "NoiseFloor", suite: Suite) -> Exit:
-    """1 where the gate is not to be trusted, 5 where a job failed, 4 where something was not measured.
+    """130 where somebody stopped it, 1 where the gate is not to be trusted, 5 a job failed, 4 something is missing.
 
     What is marked optional, as a mode or a variant, does not count.
     """
+    if floor.ended.startswith(INTERRUPTED):
+        return Exit.INTERRUPTED
     spared = {variant.name for variant in suite.variants if variant.optional}
     spared_modes = {name for name, mode in suite.modes.items() if mode.optional}
     counted = []

@@ -4,7 +4,8 @@ A finding is never green for want of a figure: what is missing, not finite or of
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import copysign, inf, isfinite
+from itertools import count
+from math import comb, copysign, inf, isfinite
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,8 @@ import msgspec
 from bench.contrasts import by_image
 from bench.errors import Exit
 from bench.record import Json, Quantity, Value
-from bench.stats import arithmetic_interval
+from bench.sequential import ALPHA, POWER
+from bench.stats import MISS, arithmetic_interval
 
 PASS, REGRESSED, INCONCLUSIVE = "PASS", "REGRESSED", "INCONCLUSIVE"
 NOT_MEASURED, NOT_COMPARABLE = "NOT MEASURED", "NOT COMPARABLE"
@@ -26,10 +28,16 @@ DEFAULT_RULES: Mapping[str, str] = {"params": "exact", "macs": "exact", "latency
 COLLAPSE = 0.3
 """An exact count that falls by more than this is no improvement until somebody says so: half a network is gone."""
 
+FIVEFOLD = 0.2
+"""Head over base below which a time is not an improvement until somebody says so: work was left out."""
+
 EXACT = "exact"
 
 STOPPED = "it was interrupted"
 """The note of a sitting that somebody stopped."""
+
+ONE_TRAINING = "one training each: another seed could move it"
+"""What is to be known of a score that no spread over seeds is behind."""
 
 GONE = "gone:"
 """How the reason of a cell begins that only the base has."""
@@ -70,7 +78,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def name(self) -> str:
         """The quantity, with its phase where that is not the first which has it: `train.peak_memory`."""
-        named = self.quantity.name == "peak_memory" and self.phase != "infer"
+        named = self.quantity.name.partition(".")[0] == "peak_memory" and self.phase != "infer"
         return f"{self.phase}.{self.quantity.name}" if named else self.quantity.name
 
     @property
@@ -95,6 +103,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         suite, path: its name and file; base, head: what was compared, as people call it.
         identities: cell -> (network of base, network of head), by which an accepted change is known again.
+        strict: what is inconclusive fails.
         notes: what else must be known: tolerances that changed, new variants, what was left out.
     """
 
@@ -108,6 +117,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     identities: dict[str, tuple[str, str]] = {}
     notes: list[str] = []
     seconds: float = 0.0
+    strict: bool = False
 
     def count(self, verdict: str) -> int:
         """Findings with this verdict."""
@@ -119,11 +129,13 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
 
 
-def exit_code(judgement: Judgement, *, strict: bool = False) -> Exit:
-    """1 before 5, 4, 6 and 3; `strict` fails what is inconclusive. Nothing found at all is not measured.
+def exit_code(judgement: Judgement) -> Exit:
+    """130 where somebody stopped it, else 1 before 5, 4, 6 and 3. Nothing found at all is not measured.
 
     6 also where other figures could be compared and passed: what was asked for was not judged in full.
     """
+    if STOPPED in judgement.notes:
+        return Exit.INTERRUPTED
     counted = [one for one in judgement.findings if not (one.optional and one.verdict == NOT_MEASURED)]
     found = {finding.verdict for finding in counted}
     if REGRESSED in found:
@@ -134,7 +146,7 @@ def exit_code(judgement: Judgement, *, strict: bool = False) -> Exit:
         return Exit.NOT_MEASURED
     if NOT_COMPARABLE in found:
         return Exit.NOT_COMPARABLE
-    return Exit.INCONCLUSIVE if strict and INCONCLUSIVE in found else Exit.FINE
+    return Exit.INCONCLUSIVE if judgement.strict and INCONCLUSIVE in found else Exit.FINE
 
 
 BROKEN = ("failed:", "oom:", "crashed:", "timeout:")
@@ -168,13 +180,14 @@ def exactly(base: float, head: float, quantity: Quantity, rule: str = EXACT) -> 
     return PASS, "improved" if worse < 0 else ""
 
 
-def by_maximum(base: Sequence[float], head: Sequence[float], rule: str) -> tuple[str, str]:
+def by_maximum(base: Sequence[float], head: Sequence[float], rule: str, peaks: int = 1) -> tuple[str, str]:
     """(Verdict, reason) of a peak: the largest of all runs of each arm, since a peak is a peak.
 
-    A larger one is a change where every run of head is above all of base's; of five pairs without a change that is one
-    in 252. What a process holds on the CPU differs from run to run by more than a rule allows.
+    A larger one is a change where every run of head is above all of base's, and that is no chance: among the `peaks`
+    of a gate it comes about without a change in at most 5 % of gates. Runs that are equal to the byte within each arm,
+    as those of a device's allocator, have no chance in them; on the CPU they differ by more than a rule allows.
 
-    >>> by_maximum([100, 101], [104, 105], "1%")[0], by_maximum([100, 101], [99, 105], "1%")[0]
+    >>> by_maximum([100, 101, 102], [104, 105, 106], "1%")[0], by_maximum([100, 101], [99, 105], "1%")[0]
     ('REGRESSED', 'INCONCLUSIVE')
 
     Raises:
@@ -183,16 +196,66 @@ def by_maximum(base: Sequence[float], head: Sequence[float], rule: str) -> tuple
     _check(*base, *head)
     if max(head) == max(base):
         return PASS, "the same"
-    worse = max(head) / max(base) - 1 if max(base) else inf
-    if worse > tolerance(rule) and min(head) <= max(base):
-        low = min(head) / max(base) - 1
-        reach = f"from {100 * low:+.0f} % to {100 * worse:+.0f} % of the base's largest"
-        return INCONCLUSIVE, f"its {len(head)} runs lie {reach}"
-    if worse > tolerance(rule):
-        return REGRESSED, ""
+    least, worse = ((end(head) / max(base) - 1 if max(base) else inf) for end in (min, max))
     if worse < -COLLAPSE:
         return REGRESSED, f"fell by {-100 * worse:.0f} %: suspicious, not an improvement until it is accepted"
-    return PASS, "improved" if worse < -tolerance(rule) else ""
+    if worse <= tolerance(rule):
+        return PASS, "improved" if worse < -tolerance(rule) else ""
+    if min(head) <= max(base):
+        reach = f"from {100 * least:+.0f} % to {100 * worse:+.0f} % of the base's largest"
+        return INCONCLUSIVE, f"its {len(head)} runs lie {reach}"
+    if repeats(base, head) or head_runs(peaks, len(base)) <= len(head):
+        return REGRESSED, ""
+    chance = f"as by chance in 1 of {comb(len(base) + len(head), len(base))} peaks"
+    said = f"head's runs ({len(head)}) all lie above the base's ({len(base)}), {chance}"
+    return INCONCLUSIVE, f"{said}; this gate has {peaks} and would take {pairs_for_peaks(peaks)} runs of each"
+
+
+def is_peak(quantity: Quantity) -> bool:
+    """Judged by the largest of all runs."""
+    return quantity.unit == "byte" and not quantity.exact
+
+
+def repeats(*arms: Sequence[float]) -> bool:
+    """Whether the runs of each arm, two or more, are equal to the byte."""
+    return all(len(arm) > 1 and len(set(arm)) == 1 for arm in arms)
+
+
+def head_runs(peaks: int, base: int) -> int:
+    """The fewest runs of head that are no chance where all of them are larger than all of base's, in so many peaks.
+
+    Without a change, one of the C(base + head, base) orders of a peak's runs has all of head's last.
+    """
+    return next(head for head in count(1) if peaks <= ALPHA * comb(base + head, base))
+
+
+def pairs_for_peaks(peaks: int) -> int:
+    """Runs of each arm from which so many peaks can be told from chance.
+
+    >>> [pairs_for_peaks(peaks) for peaks in (1, 12, 30, 100)]
+    [3, 5, 6, 7]
+    """
+    return next(pairs for pairs in count(1) if head_runs(peaks, pairs) <= pairs)
+
+
+def too_fast(worse: float, high: float | None) -> str:
+    """Why a time that fell is no improvement yet; empty where it may be one.
+
+    >>> too_fast(0.02, 0.03), too_fast(0.5, 0.6)
+    ('50 times as fast: suspicious, not an improvement until it is accepted', '')
+
+    Args:
+        worse: what head is worse by as a ratio; high: the upper bound of its interval.
+    """
+    if high is None or high >= FIVEFOLD:
+        return ""
+    return f"{1 / worse:.0f} times as fast: suspicious, not an improvement until it is accepted"
+
+
+def head_over_base(worse: Span, quantity: Quantity) -> Span:
+    """Head over base, of what head is worse by as a ratio: its inverse where higher is better."""
+    value, low, high = worse
+    return (1 / value, high and 1 / high, low and 1 / low) if quantity.better == "higher" else worse
 
 
 def by_points(change: Span, rule: str, quantity: Quantity) -> tuple[str, str]:
@@ -231,12 +294,27 @@ def paired_points(base: Value, head: Value) -> Span:
 
 
 def points(base: Sequence[Value], head: Sequence[Value]) -> Span:
-    """Head minus base in points: over the seeds where both trained with several, else paired by image."""
-    differences = [_number(h) - _number(b) for b, h in zip(base, head, strict=False)]
+    """Head minus base in points: over the seeds, the same on both sides, where there are several; else by image."""
+    differences = [_number(h) - _number(b) for b, h in zip(base, head, strict=True)]
     if len(differences) < 2:
         return paired_points(base[-1], head[-1])
     over = arithmetic_interval(differences)
     return over.value, over.low, over.high
+
+
+def detectable_points(change: Span, rule: str, trainings: int) -> float | None:
+    """The smallest worsening of a score that its interval shows with 80 % power, as a share; None without interval.
+
+    `trainings` of each side are behind the interval; of one, it is over images, whose number is not what limits it.
+    """
+    from scipy.special import ndtri, stdtrit  # here, since a page needs neither
+
+    _, low, high = change
+    if low is None or high is None:
+        return None
+    quantiles = 1 - MISS / 2, POWER
+    bound, power = stdtrit(trainings - 1, quantiles) if trainings > 1 else ndtri(quantiles)
+    return tolerance(rule) + (high - low) / 200 * float(1 + power / bound)
 
 
 def by_outputs(base: Json, head: Json, rule: str) -> tuple[str, str]:
@@ -265,13 +343,14 @@ OTHERWISE = "0.1%"
 
 
 def untimed(
-    base: Sequence[Value], head: Sequence[Value], rule: str, *, beside: bool = True
+    base: Sequence[Value], head: Sequence[Value], rule: str, *, beside: bool = True, peaks: int = 1
 ) -> tuple[str, str, Span | None]:
-    """(Verdict, reason, change) of what the paired test does not decide: counts, peaks, scores, outputs.
+    """(Verdict, reason, change) of what no test of times decides: counts, peaks, scores, outputs.
 
     Args:
-        base, head: the values of all runs.
+        base, head: the values of all runs; of scores both by the same seeds, in one order.
         beside: both were measured in one sitting, so that outputs can be compared bit for bit.
+        peaks: how many are judged in this gate.
 
     Raises:
         ValueError: a value is no finite number, or an arm has none.
@@ -282,14 +361,15 @@ def untimed(
         return *_all_outputs(base, head, rule if beside or rule != EXACT else OTHERWISE), None
     if quantity.unit == "%":
         change = points(base, head)
-        return *by_points(change, rule, quantity), change
+        verdict, reason = by_points(change, rule, quantity)
+        return verdict, "; ".join(filter(None, (reason, ONE_TRAINING if len(head) == 1 else ""))), change
     if quantity.exact and (unlike := [numbers for numbers in (theirs, ours) if len(set(numbers)) > 1]):
         listed = " and ".join(f"{number:,.0f}" for number in sorted(set(unlike[-1])))
         return NOT_MEASURED, f"failed: must be the same in every run, and is not: {listed}", None
     before, after = worst(theirs, quantity), worst(ours, quantity)
     ratio = (after / before, None, None) if before else None
-    if quantity.unit == "byte" and not quantity.exact:
-        return *by_maximum(theirs, ours, rule), ratio
+    if is_peak(quantity):
+        return *by_maximum(theirs, ours, rule, peaks), ratio
     return *exactly(before, after, quantity, rule), ratio
 
 

@@ -105,10 +105,11 @@ def _problems(raw: dict[str, Any]) -> Iterator[Problem]:
 def apply(judgement: Judgement, accepted: Sequence[Accepted]) -> Judgement:
     """The judgement with accepted regressions as passes, and a note on acceptances that match nothing.
 
-    One is matched by its cell and its pair of networks. Where the networks are others by now it no longer applies;
-    one of a cell that was not gated this time may still.
+    One is matched by its cell and its pair of networks, first weights and protocol among them as far as the figure
+    hangs on these. Where they are others by now it does not apply; one of a cell that was not gated this time may
+    still.
     """
-    reasons = {one.key: one.reason for one in accepted}
+    reasons = {one.key: one.reason for one in accepted if one.base != one.head}
 
     def judged(finding: Finding) -> Finding:
         pair = judgement.identities.get(finding.cell)
@@ -133,7 +134,8 @@ def _unmatched(judgement: Judgement, accepted: Iterable[Accepted]) -> Iterator[s
     if over:
         applies, them = ("apply", "them") if len(over) > 1 else ("applies", "it")
         where = file_of(Path(judgement.path))
-        yield f"{len(over)} accepted {many} no longer {applies} ({_some(over)}); remove {them} from {where}"
+        past = f"remove {them} from {where} once past"
+        yield f"{len(over)} accepted {many} {applies} to other networks or another protocol ({_some(over)}); {past}"
     if absent:
         are = "changes are of cells that were" if len(absent) > 1 else "change is of a cell that was"
         yield f"{len(absent)} accepted {are} not gated here ({_some(absent)})"
@@ -147,12 +149,15 @@ def entry(judgement: Judgement, finding: Finding, reason: str) -> Accepted:
     """The acceptance of a finding's change.
 
     Raises:
-        UsageError: the judgement does not say which networks were compared.
+        UsageError: the judgement does not say which networks were compared, or they are the same.
     """
     pair = judgement.identities.get(finding.cell)
     if pair is None:
         raise UsageError(f"{finding.cell}: the judgement does not name its networks; gate it again, then accept it")
     base, head = pair
+    if base == head:
+        said = "base and head are the same network, so that there is no change to accept"
+        raise UsageError(f"{finding.cell}: {said}; gate it again")
     return Accepted(cell=finding.cell, reason=clean(reason), base=base, head=head, change=compared(finding))
 
 

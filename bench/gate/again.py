@@ -41,7 +41,7 @@ class Again:
             self.file = Path("suites") / f"{run.header.suite['name']}.toml"
 
     def measure(self, cells: Sequence[Cell], processes: int) -> dict[Cell, list[Record]]:
-        """`processes` records of each cell; nothing, and a word about why, where they would not compare."""
+        """`processes` records of each cell, failed ones too; none, and a word about why, where none would compare."""
         machine = host.machine()
         if machine["id"] != self.run.header.machine.get("id"):
             self.say(f"{len(cells)} suspected cells are not measured again: the run is of another machine")
@@ -86,6 +86,5 @@ class Again:
                 record = msgspec.structs.replace(record, machine=machine)
                 store.append(run, record)
                 self.say(f"[again {number + 1}/{processes}] {record.job.cell} {record.status} {record.seconds:.1f} s")
-                if record.status == "ok":
-                    found.setdefault(cell, []).append(record)
+                found.setdefault(cell, []).append(record)
         return found

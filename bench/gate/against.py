@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from math import exp, fsum, isfinite, log
+from math import exp, fsum, log
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,28 @@ import msgspec
 from bench import gate, host
 from bench.errors import NotComparable, UsageError, first_line, nearest
 from bench.gate import INCONCLUSIVE, NOT_COMPARABLE, NOT_MEASURED, PASS, REGRESSED, Finding, Judgement
-from bench.gate.arms import Arm, Cell, arm, checked_out, commit_of, counterpart, strayed, top_of, unchanged
+from bench.gate.arms import (
+    Arm,
+    Cell,
+    arm,
+    checked_out,
+    commit_of,
+    counterpart,
+    lent,
+    strayed,
+    top_of,
+    unchanged,
+    unseen_trainings,
+)
 from bench.gate.rules import Rules, apart, rules_of
-from bench.gate.sitting import ARMS, Figure, Order, Sitting
+from bench.gate.sitting import ARMS, Figure, Order, Sitting, lacking
 from bench.record import FLAGS, Json, Quantity, Value, fingerprints
-from bench.sequential import Decision
 from bench.suite import Suite, load_suite
 from bench.suite.positions import line_of
 from bench.table.comparable import differences
 
-PAIRS_FOR_PEAKS = 5
-"""Pairs of a cell in which nothing but a peak is gated: the largest of each arm is compared."""
-
 PAIRS_FOR_OUTPUTS = 2
 """So that a base whose own answers differ is not taken for a change."""
-
-FIVEFOLD = 0.2
-"""Head over base below which a time is not an improvement until somebody says so: work was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ class Case:
             machine=self.machine,
             findings=gate.ordered([_placed(finding, lines) for finding in findings]),
             identities={finding.cell: self.cells.identity(finding) for finding in findings},
-            notes=[*self.cells.notes, *_retries(found), *([found.ended] if found.ended else [])],
+            notes=[*self.cells.notes, *found.retries(), *([found.ended] if found.ended else [])],
             seconds=seconds,
         )
 
@@ -126,7 +131,7 @@ def case(suite_file: str, asked: Asked, say: Callable[[str], None]) -> Iterator[
     names = (f"{asked.against} ({commit[:10]})", f"working tree at {str(state.get('commit', 'unknown'))[:10]}{dirty}")
     with checked_out(top, commit) as tree:
         there = counterpart(whole.path, top, tree)
-        notes += _lent(whole, top, tree)
+        notes += lent(whole, top, tree)
         if (tree / ".gitmodules").is_file():
             notes.append("the base's submodules are not checked out: a network that imports from one cannot be built")
         before = _of_base(there, asked, tree)
@@ -139,16 +144,8 @@ def case(suite_file: str, asked: Asked, say: Callable[[str], None]) -> Iterator[
         arms = (arm("base", base, tree, measures, here), arm("head", suite, top, measures, here))
         cells = _Cells(arms, rules, asked, {}, notes)
         timed, others = cells.sort()
-        cells.notes += _unseen_trainings(arms[1])
+        cells.notes += unseen_trainings(arms[1])
         yield Case(suite, arms, timed, others, Order(suite.seed, asked.minutes), machine, cells, names, state)
-
-
-def _unseen_trainings(head: Arm) -> list[str]:
-    """Networks whose training is measured whatever changed, and why."""
-    trained = {variant for variant, _, phase in head.jobs if phase in ("train", "accuracy")}
-    why = {variant: head.networks.get(variant, {}).get("untrained", "") for variant in sorted(trained)}
-    said = "does not run in train mode on the meta device, so that its training is always measured"
-    return [f"{variant} {said} ({reason})" for variant, reason in why.items() if reason]
 
 
 def _of_base(file: Path, asked: Asked, tree: Path) -> Suite:
@@ -158,21 +155,6 @@ def _of_base(file: Path, asked: Asked, tree: Path) -> Suite:
     except UsageError as error:
         said = first_line(error).replace(f"{tree}/", "")
         raise NotComparable(f"--against {asked.against}: its suite cannot be used for this: {said}") from None
-
-
-def _lent(suite: Suite, top: Path, tree: Path) -> list[str]:
-    """Weights that git does not keep are the same for both: linked into the base's tree, and said."""
-    notes = []
-    for file in dict.fromkeys(Path(variant.weights).resolve() for variant in suite.variants if variant.weights):
-        if file.is_relative_to(top.resolve()):
-            there = tree / file.relative_to(top.resolve())
-            if not there.exists():
-                there.parent.mkdir(parents=True, exist_ok=True)
-                there.symlink_to(file)
-                notes.append(
-                    f"{file.relative_to(top.resolve())} is not in the base; the working tree's is used in both"
-                )
-    return notes
 
 
 def _check_names(asked: Asked, head: Suite, base: Suite) -> None:
@@ -194,19 +176,23 @@ def _selected(suite: Suite, asked: Asked) -> Suite:
 
 @dataclass(slots=True)
 class _Cells:
-    """The cells of both arms: what is settled without a measurement, and what must be measured."""
+    """The cells of both arms: what is settled without a measurement, and what must be measured.
+
+    Attributes:
+        peaks: how many peaks must be measured.
+    """
 
     arms: tuple[Arm, Arm]
     rules: Rules
     asked: Asked
     settled: dict[Figure, Finding]
     notes: list[str]
+    peaks: int = 0
 
     def sort(self) -> tuple[dict[Figure, float], dict[Cell, int]]:
-        """(Timed figures with their tolerances, other cells with their pairs); the rest is settled."""
+        """(Timed figures with their tolerances, cells with the pairs that their others need); the rest is settled."""
         base, head = self.arms
-        timed: dict[Figure, float] = {}
-        once: dict[Cell, int] = {}
+        measured: dict[Cell, list[str]] = {}
         for cell in dict.fromkeys([*head.jobs, *base.jobs]):
             names = self.rules.of_phase(cell[2])
             if not names:
@@ -218,11 +204,25 @@ class _Cells:
             elif reason:
                 self.notes.append(reason)
             else:
-                timed |= {(cell, n): gate.tolerance(self.rules.allowed[n]) for n in names if self.rules.timed(n)}
-                peaks = any(self.rules.units[n] == "byte" for n in names)
-                once[cell] = PAIRS_FOR_PEAKS if peaks else PAIRS_FOR_OUTPUTS if "outputs" in names else 1
+                measured[cell] = names
         self.notes = list(dict.fromkeys(self.notes))
-        return timed, once
+        figures = [(cell, name) for cell, names in measured.items() for name in names]
+        self.peaks = sum(self.is_peak(cell, name) for cell, name in figures)
+        timed = {(cell, n): gate.tolerance(self.rules.allowed[n]) for cell, n in figures if self.rules.timed(n)}
+        return timed, {cell: self.pairs(cell, names) for cell, names in measured.items()}
+
+    def is_peak(self, cell: Cell, name: str) -> bool:
+        """Judged by the largest of all runs."""
+        return self.rules.units[name] == "byte" and cell[2] != "static"
+
+    def pairs(self, cell: Cell, names: Sequence[str]) -> int:
+        """The pairs that a cell's figures need besides its times: a training has one for each seed of the head's."""
+        if cell[2] == "accuracy":
+            (variant,) = (each for each in self.arms[1].suite.variants if each.name == cell[0])
+            return int(variant.train.get("seeds", 1))
+        if any(self.is_peak(cell, name) for name in names):
+            return gate.pairs_for_peaks(self.peaks)
+        return PAIRS_FOR_OUTPUTS if "outputs" in names else 1
 
     def before(self, cell: Cell) -> tuple[str, str]:
         """(Verdict, reason) of a cell that is not measured; ("", note) where there is no base; else empty."""
@@ -274,8 +274,9 @@ class _Cells:
     def identity(self, finding: Finding) -> tuple[str, str]:
         """The networks of base and head."""
         cell = (finding.variant, finding.mode, finding.phase)
-        base, head = self.arms
-        return base.identity(cell), head.identity(cell)
+        weights = finding.quantity.name == "outputs" or finding.phase == "accuracy"
+        base, head = (arm.identity(cell, weights=weights) for arm in self.arms)
+        return base, head
 
 
 def _findings(found: Sitting, cells: _Cells) -> Iterator[Finding]:
@@ -302,24 +303,36 @@ def _finding(figure: Figure, found: Sitting, cells: _Cells) -> Finding:
         return cells.finding(figure, quantity, verdict=NOT_MEASURED, reason=reason, optional=absent)
     if cells.rules.timed(name):
         return _timed(figure, quantity, found, cells)
-    verdict, reason, change = gate.untimed(theirs, ours, rule)
-    base, head = (gate.worst(_numbers(values), quantity) for values in (theirs, ours))
+    verdict, reason, change = gate.untimed(theirs, ours, rule, peaks=cells.peaks)
+    base, head = (_shown(_numbers(values), quantity) for values in (theirs, ours))
+    points = change if quantity.unit == "%" else None
     return cells.finding(
-        figure, quantity, verdict=verdict, reason=reason, change=change, base=base, head=head, pairs=len(ours)
+        figure,
+        quantity,
+        verdict=verdict,
+        reason=reason,
+        change=change,
+        detectable=gate.detectable_points(points, rule, len(ours)) if points else None,
+        base=base,
+        head=head,
+        pairs=len(ours),
     )
 
 
 def _nothing(figure: Figure, found: Sitting, ours: Sequence[Value], theirs: Sequence[Value]) -> str:
     """Why a figure cannot be judged; empty where it can."""
-    cell, _ = figure
+    cell, name = figure
     if lost := {arm: why for arm in ARMS if (why := found.lost.get((cell, arm)))}:
         return "; ".join(f"{why} ({arm})" for arm, why in lost.items())
     if figure in found.missing:
         return found.missing[figure]
-    if missing := [v.reason or "no figure" for v in (*ours, *theirs) if v.value is None or not isfinite(v.value)]:
-        return f"failed: {missing[0]}"
-    if not ours or not theirs:
+    records = [record for arm in ARMS for record in found.records.get((cell, arm), ())]
+    if not records:
         return found.ended or "failed: no such figure"
+    if why := next(filter(None, (lacking(record, name) for record in records)), ""):
+        return why
+    if figure not in found.timed and len(ours) < found.others[cell]:
+        return f"{found.ended or 'it ended'}, after {len(ours)} of {found.others[cell]} pairs"
     if any("mismatch" in value.flags for value in ours) and not any("mismatch" in value.flags for value in theirs):
         return f"failed: mismatch: {FLAGS['mismatch']}, which it did not in the base"
     if figure in found.timed and figure not in found.decisions:
@@ -327,18 +340,21 @@ def _nothing(figure: Figure, found: Sitting, ours: Sequence[Value], theirs: Sequ
     return ""
 
 
+def _shown(numbers: Sequence[float], quantity: Quantity) -> float:
+    """What stands for all pairs, as they are judged."""
+    return fsum(numbers) / len(numbers) if quantity.unit == "%" else gate.worst(numbers, quantity)
+
+
 def _timed(figure: Figure, quantity: Quantity, found: Sitting, cells: _Cells) -> Finding:
     decision = found.decisions[figure]
     values = [_numbers(found.values(figure, arm))[: decision.pairs] for arm in ARMS]
-    change = _change(decision, quantity)
+    worse = decision.change
+    change = gate.head_over_base((worse.value, worse.low, worse.high), quantity)
     undecided = decision.verdict == "OPEN"
-    verdict, reasons = (INCONCLUSIVE if undecided else decision.verdict), _flags(figure, found)
+    verdict, reasons = (INCONCLUSIVE if undecided else decision.verdict), found.flags(figure)
     reasons = [*([found.ended] if undecided and found.ended else ["improved"] if decision.improved else []), *reasons]
-    if decision.change.high is not None and decision.change.high < FIVEFOLD:
-        verdict = REGRESSED
-        reasons = [
-            f"{1 / decision.change.value:.0f} times as fast: suspicious, not an improvement until it is accepted"
-        ]
+    if suspicious := gate.too_fast(worse.value, worse.high):
+        verdict, reasons = REGRESSED, [suspicious]
     return cells.finding(
         figure,
         quantity,
@@ -350,27 +366,6 @@ def _timed(figure: Figure, quantity: Quantity, found: Sitting, cells: _Cells) ->
         head=_middle(values[1]),
         pairs=decision.pairs,
     )
-
-
-def _retries(found: Sitting) -> Iterator[str]:
-    for (cell, side), count in found.retried.items():
-        if count:
-            name = "/".join(filter(None, cell))
-            yield f"{name}: {count} process{'es' * (count > 1)} of {side} crashed or hung and were measured again"
-
-
-def _change(decision: Decision, quantity: Quantity) -> gate.Span:
-    """Head over base, whichever direction is worse."""
-    worse = decision.change
-    if quantity.better != "higher":
-        return worse.value, worse.low, worse.high
-    low, high = (None if bound is None else 1 / bound for bound in (worse.high, worse.low))
-    return 1 / worse.value, low, high
-
-
-def _flags(figure: Figure, found: Sitting) -> list[str]:
-    flags = {flag for arm in ARMS for value in found.values(figure, arm) for flag in value.flags}
-    return sorted(flags & {"throttled", "power_capped", "contended", "estimated"})
 
 
 def _numbers(values: Sequence[Value]) -> list[float]:

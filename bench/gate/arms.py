@@ -14,7 +14,7 @@ import msgspec
 from bench.engines import local
 from bench.errors import NotComparable, UsageError
 from bench.plan import plan, static_jobs
-from bench.record import Job, Json, fingerprints
+from bench.record import Job, Json, digest, fingerprints
 from bench.suite import Suite
 
 Cell = tuple[str, str, str]
@@ -35,6 +35,12 @@ OF_ONE_REPOSITORY = (
     "GIT_COMMON_DIR",
 )
 
+WHERE = ("device", "threads")
+"""Fields of a fingerprint that say where it is measured."""
+
+NONE = "-"
+"""The identity of what is not there."""
+
 PACKAGES = {"site-packages", "dist-packages"}
 
 
@@ -44,7 +50,7 @@ class Arm:
 
     Attributes:
         name: `base` or `head`; tree: the folder whose code is measured.
-        jobs: one job per cell.
+        jobs: the job of each cell's first pair.
         networks: variant -> what `bench.worker.graph` says of it.
         broken: variant -> why its network cannot be built.
     """
@@ -56,10 +62,23 @@ class Arm:
     networks: Mapping[str, Json]
     broken: Mapping[str, str]
 
-    def identity(self, cell: Cell) -> str:
-        """By which an accepted change is known again: the network's graph and code."""
-        network = self.networks.get(cell[0], {})
-        return f"{network.get('graph', '')}-{network.get('code', '')}"
+    def job(self, cell: Cell, pair: int) -> Job:
+        """The job of a pair, by its number from 0; each pair of a training has a seed of its own."""
+        first = self.jobs[cell]
+        seed = first.seed + pair if first.phase == "accuracy" else first.seed
+        return msgspec.structs.replace(first, round=pair, seed=seed)
+
+    def identity(self, cell: Cell, *, weights: bool) -> str:
+        """By which an accepted change is known again: what a figure hangs on; NONE where there is no network.
+
+        `weights` where the first ones count too. Where it is measured does not: a change is accepted for all machines.
+        """
+        network, job = self.networks.get(cell[0]), self.jobs.get(cell)
+        if network is None or job is None:
+            return NONE
+        protocol = {k: v for family in fingerprints(job).values() for k, v in family.items() if k not in WHERE}
+        first = [network["built"], job.seed] if weights else []
+        return digest([network["graph"], network["code"], first, job.modes, protocol])
 
 
 def top_of(folder: Path) -> Path:
@@ -142,6 +161,21 @@ def counterpart(file: Path, top: Path, tree: Path) -> Path:
     return there
 
 
+def lent(suite: Suite, top: Path, tree: Path) -> list[str]:
+    """Weights that git does not keep are the same for both: linked into the base's tree, and said."""
+    notes = []
+    for file in dict.fromkeys(Path(variant.weights).resolve() for variant in suite.variants if variant.weights):
+        if file.is_relative_to(top.resolve()):
+            there = tree / file.relative_to(top.resolve())
+            if not there.exists():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.symlink_to(file)
+                notes.append(
+                    f"{file.relative_to(top.resolve())} is not in the base; the working tree's is used in both"
+                )
+    return notes
+
+
 def arm(name: str, suite: Suite, tree: Path, measures: tuple[str, ...], here: Mapping[str, Any]) -> Arm:
     """Plan a suite's cells and look at its networks, also at those that cannot be built.
 
@@ -156,7 +190,11 @@ def arm(name: str, suite: Suite, tree: Path, measures: tuple[str, ...], here: Ma
 
     planned = [at_home(job) for job in plan(narrowed, **here) if job.round == 0]
     jobs = {(job.variant, job.mode, job.phase): job for job in planned}
-    records = local.validate([at_home(job) for job in static_jobs(narrowed, **here)], phase="graph")
+    builders: dict[str, list[Job]] = {}
+    for job in static_jobs(narrowed, **here):
+        builders.setdefault(job.arch or job.weights, []).append(at_home(job))
+    # A process for each builder: what the file of another variant imports is not this one's.
+    records = [record for alike in builders.values() for record in local.validate(alike, phase="graph")]
     broken = {record.job.variant: record.reason for record in records if record.status != "ok"}
     networks = {r.job.variant: r.environment["graph"] for r in records if r.status == "ok"}
     return Arm(name, tree, suite, jobs, networks, broken)
@@ -196,13 +234,22 @@ def unchanged(cell: Cell, base: Arm, head: Arm) -> bool:
     What only the first weights hang on counts where these are answered with or trained. What an operator that is not
     torch's own does is not seen, so that its networks always count as changed.
     """
-    ours, theirs = head.networks.get(cell[0]), base.networks.get(cell[0])
-    if not ours or not theirs or (ours["graph"], ours["code"]) != (theirs["graph"], theirs["code"]):
+    arms = (base, head)
+    if any(cell not in arm.jobs or cell[0] not in arm.networks for arm in arms):
         return False
-    one, other = base.jobs[cell], head.jobs[cell]
-    if cell[2] in ("train", "accuracy") and (ours.get("untrained") or theirs.get("untrained")):
+    jobs, networks = [arm.jobs[cell] for arm in arms], [arm.networks[cell[0]] for arm in arms]
+    if any(network.get("opaque") for network in networks):
         return False
-    weights = {"outputs", "accuracy"} & {*one.measures, *other.measures}
-    if weights and (ours["built"], one.seed) != (theirs["built"], other.seed):
+    if cell[2] in ("train", "accuracy") and any(network.get("untrained") for network in networks):
         return False
-    return not ours.get("opaque") and one.modes == other.modes and fingerprints(one) == fingerprints(other)
+    weights = any({"outputs", "accuracy"} & {*job.measures} for job in jobs)
+    one, other = (arm.identity(cell, weights=weights) for arm in arms)
+    return one == other and fingerprints(jobs[0]) == fingerprints(jobs[1])
+
+
+def unseen_trainings(head: Arm) -> list[str]:
+    """Networks whose training is measured whatever changed, and why."""
+    trained = {variant for variant, _, phase in head.jobs if phase in ("train", "accuracy")}
+    why = {variant: head.networks.get(variant, {}).get("untrained", "") for variant in sorted(trained)}
+    said = "does not run in train mode on the meta device, so that its training is always measured"
+    return [f"{variant} {said} ({reason})" for variant, reason in why.items() if reason]

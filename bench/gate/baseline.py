@@ -1,36 +1,29 @@
 """A stored run judged by an earlier one; what looks worse is measured again before it counts.
 
-The two runs are two sittings, whose difference no interval over rounds knows. So a time that looks worse at 5 % is
-only suspected; it has regressed where a fresh run says so too, with Holm's correction over all gated figures.
+The two runs are two sittings, whose difference no interval over rounds knows. So what looks worse is only suspected;
+it has regressed where a fresh run says so too, with a correction for all gated figures.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, fsum, inf, isfinite, log, log1p
+from math import exp, fsum, log, log1p
 from pathlib import Path
 from typing import Any
 
 from bench import gate, plugins, store
-from bench.contrasts import Welch
-from bench.errors import NotComparable, StoreError, UsageError
-from bench.gate import INCONCLUSIVE, NOT_COMPARABLE, NOT_MEASURED, PASS, REGRESSED, Finding, Judgement
-from bench.gate.arms import Cell
+from bench.errors import NotComparable, StoreError, UsageError, nearest
+from bench.gate import NOT_COMPARABLE, NOT_MEASURED, REGRESSED, Finding, Judgement, suspects
+from bench.gate.arms import WHERE, Cell
+from bench.gate.rules import TIMES
 from bench.gate.sitting import Figure
-from bench.record import Json, Quantity, Record, Value
+from bench.gate.suspects import Fresh, Seen, Sides, lost, values_of
+from bench.record import Json, Quantity, Record, digest
 from bench.sequential import ALPHA, holm
 from bench.table.cells import portable
 from bench.table.comparable import differences, family_of
 from bench.table.merge import ACCURACY, Rounds, latest, of_this_run
 
-TIMES = ("s", "image/s", "J", "W")
-
-RUN = "the run"
-
-FRESH = 5
-"""Fresh processes of a suspected cell."""
-
-Fresh = Callable[[Sequence[Cell], int], Mapping[Cell, list[Record]]]
-"""Cells and a number of processes -> their records, measured now; none of a cell that cannot be."""
+BASELINE, RUN = "the baseline", "the run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +34,7 @@ class Stored:
         rules: quantity -> allowed worsening.
         theirs, ours: the cells of the baseline and of the run.
         measures: quantity -> the measure that gives it.
+        allowed: fields of a machine that may differ.
     """
 
     base: store.Loaded
@@ -49,18 +43,24 @@ class Stored:
     theirs: Mapping[Cell, Rounds] = field(default_factory=dict)
     ours: Mapping[Cell, Rounds] = field(default_factory=dict)
     measures: Mapping[str, str] = field(default_factory=plugins.measure_of)
+    allowed: Collection[str] = ()
 
     def sides(self, cell: Cell) -> tuple[Rounds, Rounds]:
         """The rounds of a cell in the baseline and in the run."""
         return self.theirs.get(cell, {}), self.ours.get(cell, {})
 
+    def values(self, figure: Figure) -> Sides:
+        """What the two runs have of a figure."""
+        cell, name = figure
+        return Sides(*(values_of((group[number] for number in sorted(group)), name) for group in self.sides(cell)))
 
-def stored(base: Path, head: Path, rules: Mapping[str, str]) -> Stored:
+
+def stored(base: Path, head: Path, rules: Mapping[str, str], allowed: Collection[str] = ()) -> Stored:
     """Read both runs.
 
     Raises:
         StoreError: one does not exist, is no run, or is torn: a baseline that lost figures must not pass for one.
-        UsageError: they are one run.
+        UsageError: they are one run, or their machines have no such field as is allowed to differ.
         NotComparable: they have no cell in common.
     """
     runs = [store.read(path) for path in (base, head)]
@@ -70,7 +70,10 @@ def stored(base: Path, head: Path, rules: Mapping[str, str]) -> Stored:
     said = [(run.header.run, run.header.started) for run in runs]
     if base.resolve() == head.resolve() or (said[0] == said[1] and said[0][1]):
         raise UsageError(f"--baseline {base}: this is the run itself; name an earlier one under results/")
-    about = Stored(runs[0], runs[1], rules, _cells(runs[0]), _cells(runs[1]))
+    known = {name for run in runs for name in machine_fields(run.header.machine)}
+    for name in (name for name in allowed if name not in known):
+        raise UsageError(f"--allow-mismatch {name}: no field of these machines; {nearest(name, known)}")
+    about = Stored(runs[0], runs[1], rules, _cells(runs[0]), _cells(runs[1]), allowed=allowed)
     if about.theirs and about.ours and not about.theirs.keys() & about.ours.keys():
         cells = " and ".join("/".join(filter(None, next(iter(side)))) for side in (about.theirs, about.ours))
         raise NotComparable(f"--baseline {base}: no cell in common with {head}: they hold {cells}, for example")
@@ -84,23 +87,23 @@ def _cells(run: store.Loaded) -> dict[Cell, Rounds]:
     return {cell: group for cell, group in found.items() if any(r.origin or of_this_run(r) for r in group.values())}
 
 
+def machine_fields(machine: Json) -> Json:
+    """An identity's fields, those of its GPUs beside the others."""
+    gpus = machine.get("gpus") or []
+    of_gpus = {name: [gpu.get(name) for gpu in gpus] for gpu in gpus for name in gpu}
+    return {name: value for name, value in machine.items() if name not in ("id", "gpus")} | of_gpus
+
+
 def judge(about: Stored, fresh: Fresh) -> list[Finding]:
     """The verdict on every gated figure of either run; suspects are measured again by `fresh`."""
-    timed: dict[Figure, tuple[list[float], list[float]]] = {}
-    found: dict[Figure, Finding] = {}
-    for figure in figures(about):
-        settled = _before(figure, about)
-        if settled is None:
-            base, head = (values_of(group.get(figure[0], {}), figure[1]) for group in (about.theirs, about.ours))
-            quantity = head[-1].quantity
-            if quantity.unit in TIMES:
-                timed[figure] = (_logs(base, quantity), _logs(head, quantity))
-                continue
-            verdict, reason, change = gate.untimed(base, head, about.rules[figure[1]], beside=False)
-            settled = _finding(figure, about, quantity, verdict=verdict, reason=reason, change=change)
-        found[figure] = settled
-    found |= _timed(timed, about, fresh)
-    return gate.ordered(found.values())
+    settled = {figure: _before(figure, about) for figure in figures(about)}
+    sides = {figure: about.values(figure) for figure, finding in settled.items() if finding is None}
+    peaks = sum(gate.is_peak(both.quantity) for both in sides.values())
+    again = suspects.again(sides, about.rules, peaks, fresh)
+    found = [finding for finding in settled.values() if finding is not None]
+    found += [_untimed(figure, about, peaks, again.get(figure)) for figure, both in sides.items() if not both.timed]
+    found += _timed({figure: both for figure, both in sides.items() if both.timed}, about, again)
+    return gate.ordered(found)
 
 
 def figures(about: Stored) -> Iterator[Figure]:
@@ -119,7 +122,8 @@ def _left_out(cell: Cell, about: Stored) -> str:
     shown = "/".join(filter(None, cell))
     if not base and not _planned(about.base, cell):
         return f"new, so that there is nothing to compare with: {shown}"
-    if cell[2] == ACCURACY and all(record.origin for record in head.values()):
+    trains = ACCURACY in about.head.header.suite.get("measures", ())
+    if cell[2] == ACCURACY and (all(record.origin for record in head.values()) if head else not trains):
         return f"not gated, since the run did not train it: {shown}"
     return ""
 
@@ -135,6 +139,9 @@ def notes(about: Stored) -> Iterator[str]:
     """What must be known besides the findings."""
     yield "two sittings: how far these differ with the same code is not in the intervals"
     yield from dict.fromkeys(filter(None, (_left_out(cell, about) for cell in (*about.theirs, *about.ours))))
+    machines = [machine_fields(run.header.machine) for run in (about.head, about.base)]
+    differing = differences(*machines)
+    yield from (f"--allow-mismatch {name}: {differing.get(name, 'the same in both runs')}" for name in about.allowed)
     gated = {name for _, name in figures(about)}
     for name in about.rules:
         if name not in gated:
@@ -147,20 +154,26 @@ def _before(figure: Figure, about: Stored) -> Finding | None:
     base, head = about.sides(cell)
     if not head and not _planned(about.head, cell):
         return _finding(figure, about, verdict=NOT_MEASURED, reason=f"{gate.GONE} it is in the baseline only")
-    for which, group in ((RUN, head), ("the baseline", base)):
+    for which, group in ((RUN, head), (BASELINE, base)):
         if why := _why_none(which, group, name):
             return _finding(figure, about, verdict=NOT_MEASURED, reason=why)
-    quantity = values_of(head, name)[0].quantity
+    quantity = about.values(figure).quantity
+    paired = "seed" if cell[2] == ACCURACY else "round" if quantity.unit == "%" else ""
+    if paired and (why := _unpaired(base, head)):
+        return _finding(figure, about, quantity, verdict=NOT_MEASURED, reason=f"{paired} {why}")
     if differing := _differing(figure, about, quantity):
         return _finding(figure, about, quantity, verdict=NOT_COMPARABLE, reason=", ".join(differing))
-    if _changes_the_answer(head, name) and not _changes_the_answer(base, name):
+    theirs, ours = (any("mismatch" in value.flags for value in values) for values in about.values(figure))
+    if ours and not theirs:
         reason = "failed: mismatch: the mode changes the answer beyond its tolerance, and did not in the baseline"
         return _finding(figure, about, quantity, verdict=NOT_MEASURED, reason=reason)
     return None
 
 
-def _changes_the_answer(group: Rounds, name: str) -> bool:
-    return any("mismatch" in value.flags for value in values_of(group, name))
+def _unpaired(base: Rounds, head: Rounds) -> str:
+    """The seeds or rounds that one run alone has; empty where both have the same."""
+    alone = ((BASELINE, base.keys() - head.keys()), (RUN, head.keys() - base.keys()))
+    return "; ".join(f"{', '.join(map(str, sorted(slots)))} is in {of} only" for of, slots in alone if slots)
 
 
 def _differing(figure: Figure, about: Stored, quantity: Quantity) -> list[str]:
@@ -168,13 +181,21 @@ def _differing(figure: Figure, about: Stored, quantity: Quantity) -> list[str]:
     cell, name = figure
     groups = about.sides(cell)
     ours, theirs = (_protocol(group[min(group)], family_of(cell[2], name)) for group in reversed(groups))
-    found = list(differences(ours, theirs).values())
+    found = [said for field, said in differences(ours, theirs).items() if field not in about.allowed]
     if portable(quantity) or cell[2] == ACCURACY:
         return found
-    there, here = (sorted({str(record.machine.get("id", "")) for record in group.values()}) for group in groups)
-    if there != here or len(here) > 1 or not here[0]:
-        found.append(f"machine {_listed(here)} instead of {_listed(there)}")
+    there, here = ({_machine(record, about.allowed) for record in group.values()} for group in groups)
+    if there != here or len(here) > 1 or "" in here:
+        ids = [sorted({str(record.machine.get("id", "")) for record in group.values()}) for group in groups]
+        found.append(f"machine {_listed(ids[1])} instead of {_listed(ids[0])}")
     return found
+
+
+def _machine(record: Record, allowed: Collection[str]) -> str:
+    """What must be the same of a record's machine: its id, or every field but those that may differ; empty: unknown."""
+    fields = {name: value for name, value in machine_fields(record.machine).items() if name not in allowed}
+    known = str(record.machine.get("id", ""))
+    return digest(fields) if known and allowed else known
 
 
 def _protocol(record: Record, family: str) -> Json:
@@ -186,86 +207,48 @@ def _listed(machines: Sequence[str]) -> str:
 
 
 def _why_none(which: str, group: Rounds, name: str) -> str:
-    """Why a run has no figure to judge; empty where it has one."""
+    """Why a run has no figure to judge; a job that gave none is not made up for by others that did."""
     if not group:
         return f"{which} has no record of it"
-    values = values_of(group, name)
-    wrong = [value.value for value in values if value.quantity.unit in TIMES and not (value.value or 0) > 0]
-    if wrong:
-        return f"failed: {name} is {wrong[0]} ({which})"
-    records = list(group.values())
-    bad = [f"{record.status}: {record.reason} ({which})" for record in records if record.status != "ok"]
-    if values:  # jobs of the run that went wrong are not made up for by others that did not
-        lost = [record for record in records if record.status != "ok" and not values_of({0: record}, name)]
-        return f"{bad[0]} in {len(lost)} of {len(records)} rounds" if lost and which == RUN else ""
-    own = [value.reason for record in records for value in record.values if value.quantity.name == name]
-    if reason := next(filter(None, own), ""):
-        return f"failed: {reason} ({which})"
-    return bad[0] if bad else f"failed: no figure ({which})" if own else f"{which} has no such figure"
+    why = list(filter(None, (lost(group[number], name) for number in sorted(group))))
+    some = f" in {len(why)} of {len(group)} rounds" if len(why) < len(group) else ""
+    return f"{why[0]} ({which}){some}" if why else ""
 
 
-def values_of(group: Rounds, name: str) -> list[Value]:
-    """A quantity's values over the rounds, as far as they are numbers."""
-    found = [value for n in sorted(group) for value in group[n].values if value.quantity.name == name]
-    return [value for value in found if value.value is not None and isfinite(value.value)]
+def _untimed(figure: Figure, about: Stored, peaks: int, seen: Seen | None) -> Finding:
+    """The verdict on a count, a score, an output or a peak; the fresh values of a peak go with the run's."""
+    both, rule = about.values(figure), about.rules[figure[1]]
+    head = [*both.head, *(seen.values if seen else ())]
+    verdict, reason, change = gate.untimed(both.base, head, rule, beside=False, peaks=peaks)
+    if seen:
+        verdict, reason = seen.verdict(verdict == REGRESSED)
+    points = change if both.quantity.unit == "%" else None
+    seeable = gate.detectable_points(points, rule, len(head)) if points else None
+    return _finding(figure, about, both.quantity, verdict=verdict, reason=reason, change=change, detectable=seeable)
 
 
-def _logs(values: Sequence[Value], quantity: Quantity) -> list[float]:
-    """Logarithms of the rounds' figures, positive where worse."""
-    sign = -1.0 if quantity.better == "higher" else 1.0
-    return [sign * log(value.value) for value in values if value.value and 0 < value.value < inf]
-
-
-def _timed(
-    timed: Mapping[Figure, tuple[list[float], list[float]]], about: Stored, fresh: Fresh
-) -> dict[Figure, Finding]:
-    margins = {figure: log1p(gate.tolerance(about.rules[figure[1]])) for figure in timed}
-    tests = {figure: Welch.of(*logs) for figure, logs in timed.items()}
-    suspects = [figure for figure, test in tests.items() if test and test.p(margins[figure]) <= ALPHA]
-    again = fresh(list(dict.fromkeys(cell for cell, _ in suspects)), FRESH) if suspects else {}
-    confirmed: dict[Figure, Welch | None] = {}
-    for figure in suspects:
-        (cell, name), (base, _) = figure, timed[figure]
-        values = [v for r in again.get(cell, []) for v in r.values if v.quantity.name == name]
-        confirmed[figure] = Welch.of(base, _logs(values, values[0].quantity)) if values else None
-    p = {figure: test.p(margins[figure]) for figure, test in confirmed.items() if test}
-    adjusted = holm(p, max(1, len(timed)))
-    result = {}
-    for figure, test in tests.items():
-        verdict, reason = _verdict(test, margins[figure])
-        if figure in confirmed:
-            again_ = confirmed[figure]
-            if again_ is None:
-                verdict, reason = INCONCLUSIVE, "it looks worse, and could not be measured again here"
-            elif adjusted[figure] <= ALPHA:
-                verdict, reason, test = REGRESSED, f"confirmed by {FRESH} fresh processes", again_
-            else:
-                verdict, reason = INCONCLUSIVE, f"it looks worse, but {FRESH} fresh processes do not confirm it"
-        quantity = values_of(about.ours[figure[0]], figure[1])[0].quantity
-        change = _change(test, quantity) if test else None
-        result[figure] = _finding(figure, about, quantity, verdict=verdict, reason=reason, change=change)
-    return result
-
-
-def _verdict(test: Welch | None, margin: float) -> tuple[str, str]:
-    if test is None:
-        return INCONCLUSIVE, "one round on a side: no interval; measure with --rounds 3 or more"
-    if test.mean + test.reach < margin:  # the whole interval that is shown
-        return PASS, "improved" if test.mean + test.reach < -margin else ""
-    return INCONCLUSIVE, "the rounds do not tell"
-
-
-def _change(test: Welch, quantity: Quantity) -> gate.Span:
-    """Head over base, whichever direction is worse."""
-    low, high = test.mean - test.reach, test.mean + test.reach
-    if quantity.better == "higher":
-        return exp(-test.mean), exp(-high), exp(-low)
-    return exp(test.mean), exp(low), exp(high)
+def _timed(times: Mapping[Figure, Sides], about: Stored, again: Mapping[Figure, Seen]) -> Iterator[Finding]:
+    """The verdicts on times and rates."""
+    margins = {figure: log1p(gate.tolerance(about.rules[figure[1]])) for figure in times}
+    suspected = [figure for figure in times if figure in again]
+    fresh = {figure: suspects.welch(times[figure].base, again[figure].values) for figure in suspected}
+    adjusted = holm({figure: test.p(margins[figure]) for figure, test in fresh.items() if test}, max(1, len(times)))
+    for figure, both in times.items():
+        test, found = suspects.welch(*both), dict[str, Any]()
+        found["verdict"], found["reason"] = suspects.verdict(test, margins[figure])
+        if figure in fresh:
+            worse = adjusted.get(figure, 1.0) <= ALPHA
+            test = fresh[figure] if worse else test
+            found["verdict"], found["reason"] = again[figure].verdict(worse)
+        if test:
+            found["change"] = suspects.change(test, both.quantity)
+            found["detectable"] = suspects.detectable(both, margins[figure], len(times))
+        yield _finding(figure, about, both.quantity, **found)
 
 
 def _finding(figure: Figure, about: Stored, quantity: Quantity | None = None, **found: Any) -> Finding:
     (variant, mode, phase), name = figure
-    sides = [[float(v.value or 0) for v in values_of(group, name)] for group in about.sides(figure[0])]
+    sides = [[float(value.value or 0) for value in values] for values in about.values(figure)]
     of = quantity or _quantity(figure, about)
     base, head = (_shown(side, of) for side in sides)
     return Finding(
@@ -286,7 +269,7 @@ def _shown(values: Sequence[float], quantity: Quantity) -> float | None:
     """What stands for the rounds, as they are judged."""
     if not values:
         return None
-    if quantity.unit in TIMES and min(values) > 0:
+    if quantity.unit in TIMES:
         return exp(fsum(map(log, values)) / len(values))
     return fsum(values) / len(values) if quantity.unit == "%" else gate.worst(values, quantity)
 
@@ -326,8 +309,12 @@ def judgement_of(about: Stored, findings: list[Finding], suite: str, machine: Js
 
 
 def _network(group: Rounds | None) -> str:
-    """By which a network is known again; empty where the run does not say it."""
+    """By which a network and its job are known again, on any machine; empty where the run does not say it."""
     if not group:
         return "none"
-    facts = group[min(group)].environment
-    return "-".join(str(facts[key]) for key in ("network", "code") if facts.get(key)) if facts.get("network") else ""
+    record = group[min(group)]
+    facts, job = record.environment, record.job
+    if not facts.get("network"):
+        return ""
+    protocol = {k: v for family in record.fingerprints.values() for k, v in family.items() if k not in WHERE}
+    return digest([facts["network"], facts.get("code"), job.weights_hash, job.seed, job.modes, protocol])

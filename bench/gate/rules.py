@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import gate, plugins
 from bench.errors import UsageError, nearest
 from bench.gate import EXACT
 from bench.plan import measures_by_phase
 from bench.suite import Suite
+from bench.suite.positions import line_of
 
 TIMES = ("s", "image/s", "J", "W")
-"""Units of what varies from process to process, and is decided by the paired test."""
+"""Units of what varies from process to process, and is decided by a test of its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ class Rules:
         return self.units[name] in TIMES
 
 
-def chosen(written: Mapping[str, str], measures: Sequence[str], where: str) -> dict[str, str]:
+def chosen(written: Mapping[str, str], measures: Sequence[str], where: Path, profile: str = "") -> dict[str, str]:
     """The rules about these measures' figures; all of them where none is named.
+
+    `where` is the suite or the run that they are written in.
 
     Raises:
         UsageError: a rule that no figure can be judged by, or a measure without a rule.
@@ -40,9 +44,11 @@ def chosen(written: Mapping[str, str], measures: Sequence[str], where: str) -> d
     of, units = plugins.measure_of(), plugins.quantities()
     for name, rule in written.items():
         if name not in units:
-            raise UsageError(f"{where}: gate.{name}: no measure gives this figure; {nearest(name, units)}")
+            said = f"no measure gives this figure; {nearest(name, units)}"
+            raise UsageError(f"{_place(where, profile, name)}: gate.{name}: {said}")
         if units[name] in TIMES and rule == EXACT:
-            raise UsageError(f'{where}: gate.{name} = "exact": no time is exact; write a percentage, such as "3%"')
+            said = 'no time is exact; write a percentage, such as "3%"'
+            raise UsageError(f'{_place(where, profile, name)}: gate.{name} = "exact": {said}')
     ruled = {of[name] for name in written}
     for measure in measures:
         plugins.path("measure", measure)  # raises with the nearest name
@@ -52,6 +58,17 @@ def chosen(written: Mapping[str, str], measures: Sequence[str], where: str) -> d
     return {name: rule for name, rule in written.items() if not measures or of[name] in measures}
 
 
+def _place(where: Path, profile: str, name: str) -> str:
+    """`file:line` of a rule in a suite, in its profile where that has one of its own; a run's file has no such line."""
+    import tomllib  # here, since rules are seldom wrong
+
+    if where.suffix != ".toml":
+        return str(where)
+    text = where.read_text(encoding="utf-8")
+    own = tomllib.loads(text).get("profiles", {}).get(profile, {}).get("gate", {})
+    return f"{where}:{line_of(text, ('profiles', profile, 'gate', name) if name in own else ('gate', name))}"
+
+
 def rules_of(suite: Suite, measures: Sequence[str] = ()) -> tuple[Rules, list[str]]:
     """The rules that apply, and a note for each that does not.
 
@@ -59,7 +76,7 @@ def rules_of(suite: Suite, measures: Sequence[str] = ()) -> tuple[Rules, list[st
         UsageError: a rule that no figure can be judged by, or none is left.
     """
     of, units = plugins.measure_of(), plugins.quantities()
-    written = chosen(suite.gate or gate.DEFAULT_RULES, measures, str(suite.path))
+    written = chosen(suite.gate or gate.DEFAULT_RULES, measures, suite.path, suite.profile)
     untrained = [name for name in written if of[name] == "accuracy" and "accuracy" not in suite.measures]
     profile = suite.profile or "as written"
     notes = [f"{name} is not gated: profile {profile} does not train" for name in untrained]

@@ -4,14 +4,12 @@ Each pair visits every open cell in a shuffled order, and within a cell the two 
 the machine falls on both alike.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, log
+from math import inf, isfinite, log
 from random import Random
 from time import monotonic
 from typing import NamedTuple
-
-import msgspec
 
 from bench.engines import local
 from bench.gate import STOPPED
@@ -54,6 +52,7 @@ class Sitting:
 
     Attributes:
         timed: (cell, quantity) -> tolerance: what the paired test decides.
+        others: cell -> the pairs that its other figures need.
         records: (cell, arm) -> its records, one per pair.
         decisions: (cell, quantity) -> what the last look said; looks: how many there were.
         lost: (cell, arm) -> why its measurement ended, beginning with a status.
@@ -63,6 +62,7 @@ class Sitting:
     """
 
     timed: Mapping[Figure, float]
+    others: Mapping[Cell, int] = field(default_factory=dict)
     records: dict[tuple[Cell, str], list[Record]] = field(default_factory=dict)
     decisions: dict[Figure, Decision] = field(default_factory=dict)
     lost: dict[tuple[Cell, str], str] = field(default_factory=dict)
@@ -76,11 +76,27 @@ class Sitting:
         cell, name = figure
         return [v for r in self.records.get((cell, arm), ()) for v in r.values if v.quantity.name == name]
 
+    def flags(self, figure: Figure) -> list[str]:
+        """What must be said of a figure beside its verdict."""
+        flags = {flag for arm in ARMS for value in self.values(figure, arm) for flag in value.flags}
+        return sorted(flags & {"throttled", "power_capped", "contended", "estimated"})
+
+    def retries(self) -> Iterator[str]:
+        """What was measured again, in words."""
+        for (cell, arm), count in self.retried.items():
+            if count:
+                name = "/".join(filter(None, cell))
+                yield f"{name}: {count} process{'es' * (count > 1)} of {arm} crashed or hung and were measured again"
+
     def differences(self, figure: Figure) -> list[float]:
         """ln(head) - ln(base) of each pair, positive where head is worse."""
         base, head = (self.values(figure, arm) for arm in ARMS)
         sign = -1.0 if base and base[0].quantity.better == "higher" else 1.0
         return [sign * (log(h.value or 0) - log(b.value or 0)) for b, h in zip(base, head, strict=True)]
+
+    def pairs(self, cell: Cell) -> int:
+        """How many pairs a cell has."""
+        return len(self.records.get((cell, ARMS[0]), ()))
 
     @property
     def open(self) -> list[Figure]:
@@ -90,10 +106,16 @@ class Sitting:
         gone = decided | self.missing.keys()
         return [figure for figure in self.timed if figure[0] not in lost and figure not in gone]
 
+    @property
+    def short(self) -> list[Cell]:
+        """Cells that have fewer pairs than their other figures need, and can still be measured."""
+        lost = {cell for cell, _ in self.lost}
+        return [cell for cell, pairs in self.others.items() if cell not in lost and self.pairs(cell) < pairs]
+
     def add(self, cell: Cell, pair: Mapping[str, Record]) -> None:
         """Keep the records of a pair, arm -> record: both count or neither."""
         bad = {arm: record for arm, record in pair.items() if record.status != "ok"}
-        self.lost |= {(cell, arm): f"{record.status}: {record.reason}" for arm, record in bad.items()}
+        self.lost |= {(cell, arm): f"{record.status}: {by_seed(record)}{record.reason}" for arm, record in bad.items()}
         for arm, record in pair.items() if not bad else ():
             self.records.setdefault((cell, arm), []).append(record)
             self.retried[cell, arm] = self.retried.get((cell, arm), 0) + record.attempt - 1
@@ -128,53 +150,54 @@ def sit(
     order: Order,
     tell: Callable[[Said], None],
 ) -> Sitting:
-    """Measure until every timed figure is decided, or the time is up.
+    """Measure until every timed figure is decided and every other one has its pairs, or the time is up.
 
     Args:
         arms: base and head.
         timed: (cell, quantity) -> tolerance; what the paired test decides.
-        others: cell -> the pairs that its other figures need, where none of its own is timed.
+        others: cell -> the pairs that its other figures need.
     """
-    found = Sitting(timed)
+    found = Sitting(timed, others)
     plan = Plan(cells=max(1, len(timed)))
     try:
-        _measure(arms, found, others, order, tell)
+        _measure(arms, found, order, tell)
     except KeyboardInterrupt:
         found.ended = STOPPED
+    except _Spent as spent:
+        found.ended = str(spent)
     found.state_detectable(plan)
     return found
 
 
-def _measure(
-    arms: Sequence[Arm], found: Sitting, others: Mapping[Cell, int], order: Order, tell: Callable[[Said], None]
-) -> None:
+class _Spent(Exception):
+    """The time is up; where, in words."""
+
+
+def _measure(arms: Sequence[Arm], found: Sitting, order: Order, tell: Callable[[Said], None]) -> None:
     """Measure pair by pair, and look at the data whenever the plan says so; the budget is asked before each pair."""
     end = inf if order.minutes is None else order.clock() + 60 * order.minutes
     plan = Plan(cells=max(1, len(found.timed)))
     timed = {cell for cell, _ in found.timed}
-    rest = [(cell, number) for cell in others if cell not in timed for number in range(others[cell])]
+
+    def measure(cell: Cell, pairs: int) -> None:
+        number = found.pairs(cell)
+        if order.clock() > end:
+            raise _Spent(f"the budget of {order.minutes:g} min was spent in pair {number + 1}")
+        found.add(cell, pair(arms, cell, Turn(number, pairs, order.seed), tell))
+
+    while untimed := [cell for cell in found.short if cell not in timed]:
+        measure(untimed[0], found.others[untimed[0]])
     done = 0
-
-    def spent() -> bool:
-        if order.clock() <= end:
-            return False
-        found.ended = f"the budget of {order.minutes:g} min was spent in pair {done + 1}"
-        return True
-
-    for cell, number in rest:
-        if spent():
-            return
-        found.add(cell, pair(arms, cell, Turn(number, others[cell], order.seed), tell))
     for look_number, pairs in enumerate(plan.looks, 1):
         while done < pairs and found.open:
             for cell in shuffled({cell for cell, _ in found.open}, f"{order.seed}/{done}"):
-                if spent():
-                    return
-                found.add(cell, pair(arms, cell, Turn(done, pairs, order.seed), tell))
+                measure(cell, pairs)
             done += 1
         found.look(plan, look_number)
         if not found.open:
-            return
+            break
+    while short := found.short:  # its times were decided before its other figures have their pairs
+        measure(short[0], found.others[short[0]])
 
 
 def shuffled(cells: Iterable[Cell], seed: str) -> list[Cell]:
@@ -198,10 +221,23 @@ def pair(arms: Iterable[Arm], cell: Cell, turn: Turn, tell: Callable[[Said], Non
     Random(f"{turn.seed}/{cell}/{turn.number // 2}").shuffle(drawn)
     records: dict[str, Record] = {}
     for arm in reversed(drawn) if turn.number % 2 else drawn:
-        for record in local.execute([msgspec.structs.replace(arm.jobs[cell], round=turn.number)]):
+        for record in local.execute([arm.job(cell, turn.number)]):
             records[arm.name] = record
             tell(Said(arm.name, turn.number + 1, turn.pairs, record))
     return records
+
+
+def by_seed(record: Record) -> str:
+    """How what is said of a training begins."""
+    return f"seed {record.job.seed}: " if record.job.phase == "accuracy" else ""
+
+
+def lacking(record: Record, name: str) -> str:
+    """Why a record has no figure of a quantity; empty where it has one."""
+    value = next((value for value in record.values if value.quantity.name == name), None)
+    if value is not None and value.value is not None and isfinite(value.value):
+        return ""
+    return f"failed: {by_seed(record)}" + ("no such figure" if value is None else value.reason or "no figure")
 
 
 def no_time(record: Record, name: str) -> str:

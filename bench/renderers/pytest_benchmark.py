@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from statistics import mean, median, stdev
 
+from bench.pytest_benchmark_json import IDENTITY
 from bench.record import Json
 from bench.table.cells import About, Cell, Column, Row, Section, Table
 from bench.table.comparable import family_of
@@ -146,7 +147,7 @@ def _machine(about: About) -> Json:
     info = {"node": node, "system": system, "machine": kind, "processor": str(known.get("cpu", ""))}
     cpu = {"brand_raw": known.get("cpu", ""), "count": known.get("cores", 0)}
     # Rounds of several machines are nobody's: an id that is none of them compares with none of them.
-    return info | {"cpu": cpu, "bench": known or {"id": node}}
+    return info | {"cpu": cpu, IDENTITY: known or {"id": node}}
 
 
 def _commit(about: About) -> Json:

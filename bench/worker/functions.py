@@ -1,40 +1,58 @@
-"""A project's Python code as a hash: the functions that ran, and those that they name, with the values that these use.
+"""A project's Python code as a hash: what its files do where they are imported, and the functions that ran.
 
 What runs on the meta device is not all that runs later: a kernel of one device, a backward. So the functions and
 classes that are named by what ran are taken in too. That may take in too much, and a cell is measured for nothing; too
 little would let a change pass unseen.
 """
 
-import ast
 import dis
 import enum
 import inspect
+import re
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from argparse import Namespace
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from os import sep
 from os.path import realpath
 from pathlib import Path, PurePath
-from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
 
 import bench
 from bench.record import digest
+from bench.worker.sources import definitions, done_by, source_of
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+PRINTED = (PurePath, torch.dtype, torch.device, torch.layout, torch.memory_format, slice, range)
+"""Types whose text says all of a value."""
+
+SETS, LISTS = (set, frozenset), (list, tuple, deque)
+NAMESPACES = (SimpleNamespace, Namespace)
+
+OWN = frozenset(vars(torch.nn.Module()))
+"""What every module holds; its parameters, buffers and parts show in the wiring."""
 
 LIBRARIES = tuple(realpath(folder) + sep for folder in (sysconfig.get_path("stdlib"), *torch.__path__, *bench.__path__))
 PACKAGES = ("site-packages", "dist-packages")
 
-DEPTH = 4
+DEPTH = 6
 """Levels of a value that are looked at."""
 
 DOCSTRING = getattr(inspect, "CO_HAS_DOCSTRING", 0)
 """Flag of a code object whose first constant is its docstring; 0 where Python (before 3.14) has none."""
+
+ADDRESS = re.compile("0x[0-9a-f]+", re.IGNORECASE)
+"""Where an object lies in memory, as it prints that."""
+
+Used = tuple[Any, Collection[str]]
+"""A value, and names of which some may be used of it."""
 
 
 def installed(file: str) -> str:
@@ -85,10 +103,14 @@ class Functions:
             self._files[file] = ours or not other
         return self._files[file]
 
-    @property
+    def imported(self) -> dict[str, ModuleType]:
+        """The project's modules in this process, by name: what one network imports where no other one was built."""
+        return {name: one for name, one in [*sys.modules.items()] if (file := _file(one)) and self.counts(file)}
+
     def files(self) -> set[str]:
-        """Where what ran is written."""
-        return {realpath(code.co_filename) for code, _, _ in self.ran.values()}
+        """Where what ran is written, and what was imported."""
+        written = {code.co_filename for code, _, _ in self.ran.values()}
+        return {realpath(file) for file in written | {*map(_file, self.imported().values())}}
 
     def described(self, value: Any, depth: int = DEPTH) -> Any:
         """A value as plain data, the same in every process and for every place of the checkout."""
@@ -96,81 +118,86 @@ class Functions:
             return repr(_without(self.roots, value))
         if isinstance(value, PLAIN):
             return repr(value)
-        if depth and isinstance(value, list | tuple | set | frozenset):
-            inner = [self.described(one, depth - 1) for one in value]
-            return [type(value).__name__, sorted(inner, key=repr) if isinstance(value, set | frozenset) else inner]
-        if depth and isinstance(value, Mapping):
-            return [[self.described(key, 0), self.described(one, depth - 1)] for key, one in value.items()]
-        return self._other(value, depth)
-
-    def _other(self, value: Any, depth: int) -> Any:
-        """What is neither text nor number nor a container."""
-        if isinstance(
-            value, PurePath | torch.dtype | torch.device | torch.layout | torch.memory_format | slice | range
-        ):
+        if isinstance(value, PRINTED):
             return _without(self.roots, str(value))
+        if depth and isinstance(value, SETS + LISTS):
+            inner = [self.described(one, depth - 1) for one in value]
+            return [type(value).__name__, sorted(inner, key=repr) if isinstance(value, SETS) else inner]
+        if depth and isinstance(value, Mapping):
+            return [[self.described(one, depth - 1) for one in item] for item in value.items()]
         if isinstance(value, torch.Tensor):
             return ["Tensor", str(value.dtype), list(value.shape)]
-        if isinstance(value, enum.Enum):
-            return str(value)
-        if isinstance(value, partial):
-            return ["partial", self.described(value.func), self.described(value.args), self.described(value.keywords)]
         if isinstance(value, ModuleType):
             return value.__name__
-        name = getattr(value, "__qualname__", None)
-        if name is not None:
-            return f"{getattr(value, '__module__', '')}.{name}"
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        return [_kind(value), *(self.described(one, depth - 1) for one in self._held(value))] if depth else _kind(value)
+
+    def _held(self, value: Any) -> Iterator[Any]:
+        """What a class, a function or an object holds, as far as the project may have put it there."""
+        if isinstance(value, type):
+            yield from (self.values_of(kind) for kind in value.__mro__)
+        elif isinstance(value, FunctionType):
+            if self.counts(value.__code__.co_filename):
+                yield from (value.__defaults__, value.__kwdefaults__, _cells(value), vars(value))
+        elif isinstance(value, partial):
+            yield from (value.func, value.args, value.keywords)
+        elif isinstance(value, enum.Enum):
+            yield from (value.name, value.value)
+        elif hasattr(value, "__qualname__"):
+            yield getattr(value, "__self__", None)
+        else:
+            yield from self._state(value)
+
+    def _state(self, value: Any) -> Iterator[Any]:
+        """What is in an object of a class of the project, or in one that says all in what it prints."""
         if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-            return [kind, self.described(value.tolist())]
-        if depth and self._defines(type(value)) and not isinstance(value, torch.nn.Module):
-            return [kind, self.described(getattr(value, "__dict__", {}), depth - 1)]
-        return kind
+            yield value.tolist()
+        elif isinstance(value, torch.nn.Module):
+            yield from (type(value), {key: one for key, one in vars(value).items() if key not in OWN})
+        elif self._defines(type(value)) or isinstance(value, NAMESPACES):
+            yield from (type(value), object.__getstate__(value))
+        elif object.__getstate__(value) is None:
+            yield ADDRESS.sub("", repr(value))
 
     def _defines(self, kind: type | ModuleType) -> bool:
         """Whether a class or a module is the project's."""
         module = kind if isinstance(kind, ModuleType) else sys.modules.get(kind.__module__)
-        file = getattr(module, "__file__", None)
-        return bool(file) and self.counts(str(file))
+        return bool(file := _file(module)) and self.counts(file)
 
     def values_of(self, kind: type) -> dict[str, Any]:
         """What a class of the project holds besides functions."""
         if not self._defines(kind):
             return {}
-        held = {key: value for key, value in vars(kind).items() if not key.startswith("__") and not _functions(value)}
-        return {key: self.described(value) for key, value in held.items()}
+        return {key: value for key, value in vars(kind).items() if not key.startswith("__") and not _functions(value)}
 
-    def hashed(self, named_by: Iterable[Any] = (), without: "Functions | None" = None) -> str:
-        """Hash of what ran; with `without` also of what that and `named_by` name, but for what ran only there.
+    def hashed(self, named_by: Iterable[Any] = (), apart: Iterable[int] = ()) -> str:
+        """Hash of the project's imported files, of what ran, and of the functions that these and `named_by` name.
 
-        Comments, docstrings, the order and place of definitions, and where the checkout lies do not count.
+        Comments, docstrings, the order and place of functions, and where the checkout lies do not count; nor does what
+        is `apart`, ids of code, unless it is called where a file is imported.
         """
+        files = {name: (module, done_by(source_of(_file(module)))) for name, module in self.imported().items()}
+        called = [(vars(m)[one], done.names) for m, done in files.values() for one in done.names if one in vars(m)]
+        used = [*((value, ()) for value in named_by), *(one for of in self.ran.values() for one in _named(*of))]
         found = {key: self._entry(*of) for key, of in self.ran.items()}
-        if without is not None:
-            apart = without.ran.keys() - self.ran.keys()
-            for function in self._reached(named_by, apart):
-                found[id(function.__code__)] = self._entry(function.__code__, function.__globals__, _cells(function))
-        files = self.files | (without.files if without else set())
-        return digest([sorted(digest(entry) for entry in found.values()), sorted(map(effects, files))])
+        for function in (*self._reached(called, set()), *self._reached(used, {*apart})):
+            found[id(function.__code__)] = self._entry(function.__code__, function.__globals__, _cells(function))
+        statements = {name: done.statements for name, (_, done) in files.items()}
+        return digest([sorted(digest(entry) for entry in found.values()), statements])
 
     def _entry(self, code: CodeType, scope: Mapping[str, Any], free: Mapping[str, Any]) -> list[Any]:
-        """What a function does, its defaults, and the values outside of it that it names."""
+        """What a function does, what was done where it was defined, and the values outside of it that it names."""
         names = _names(code)
         outside = {name: scope[name] for name in names if name in scope} | dict(free)
-        for module in [value for value in outside.values() if isinstance(value, ModuleType) and self._defines(value)]:
-            outside |= {f"{module.__name__}.{name}": vars(module)[name] for name in names if name in vars(module)}
+        modules = [*outside.values()]
+        while modules:
+            module = modules.pop()
+            if isinstance(module, ModuleType) and self._defines(module):
+                inner = {f"{module.__name__}.{name}": vars(module)[name] for name in names if name in vars(module)}
+                modules += [value for name, value in inner.items() if name not in outside]
+                outside |= inner
         values = {name: self.described(value) for name, value in sorted(outside.items()) if name != "__builtins__"}
-        return [self._instructions(code), self._defaults(code, scope), values]
-
-    def _defaults(self, code: CodeType, scope: Mapping[str, Any]) -> Any:
-        """Of a function that its module or class holds; those of one within another are in that one's code."""
-        value: Any = scope.get(code.co_qualname.partition(".")[0])
-        for name in code.co_qualname.split(".")[1:]:
-            value = vars(value).get(name) if isinstance(value, type) else None
-        for function in _functions(value):
-            if function.__code__ is code:
-                return [self.described(function.__defaults__), self.described(function.__kwdefaults__)]
-        return None
+        defined = definitions(source_of(code.co_filename)).get(code.co_firstlineno)
+        return [self._instructions(code), defined, values]
 
     def _instructions(self, code: CodeType) -> list[Any]:
         """The bytecode with names and constants in the place of their indices, which a docstring moves."""
@@ -180,30 +207,21 @@ class Functions:
             plain.append([one.opname, value])
         return [*plain, code.co_exceptiontable.hex()]
 
-    def _reached(self, named_by: Iterable[Any], apart: Iterable[int]) -> list[FunctionType]:
-        """Functions of the project that can be come to by names from what ran and from `named_by`."""
-        done = {*apart}
+    def _reached(self, used: Iterable[Used], done: set[int]) -> list[FunctionType]:
+        """Functions of the project that can be come to by names, but for those whose code is done."""
         found: list[FunctionType] = []
-        waiting = [one for value in named_by for one in self._within(value, set(), done)]
-        for code, scope, free in self.ran.values():
-            waiting += self._named(code, scope, free, done)
+        waiting = [one for value, names in used for one in self._within(value, names, done)]
         while waiting:
             function = waiting.pop()
             if id(function.__code__) in done or not self.counts(function.__code__.co_filename):
                 continue
             done.add(id(function.__code__))
             found.append(function)
-            waiting += self._named(function.__code__, function.__globals__, _cells(function), done)
+            inner = _named(function.__code__, function.__globals__, _cells(function))
+            waiting += [one for value, names in inner for one in self._within(value, names, done)]
         return found
 
-    def _named(
-        self, code: CodeType, scope: Mapping[str, Any], free: Mapping[str, Any], done: set[int]
-    ) -> list[FunctionType]:
-        names = _names(code)
-        values = [scope[name] for name in names if name in scope] + list(free.values())
-        return [function for value in values for function in self._within(value, names, done)]
-
-    def _within(self, value: Any, names: set[str], done: set[int], depth: int = DEPTH) -> Iterator[FunctionType]:
+    def _within(self, value: Any, names: Collection[str], done: set[int], depth: int = DEPTH) -> Iterator[FunctionType]:
         """The functions in a value: itself, a class's and its bases', those of a module with these names, a list's."""
         if isinstance(value, type):
             for kind in value.__mro__:
@@ -253,10 +271,28 @@ def _outermost(file: Path) -> Path:
     return folder
 
 
+def _file(module: Any) -> str:
+    """Where a module was read from; empty where that is no file."""
+    file = getattr(module, "__dict__", {}).get("__file__")  # not its attribute, which one that is lazy would import for
+    return file if isinstance(file, str) else ""
+
+
+def _kind(value: Any) -> str:
+    """The name of a class or a function, else of a value's class."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
+
+
 def _names(code: CodeType) -> set[str]:
     """What a function and those within it name."""
     inner = [_names(one) for one in code.co_consts if isinstance(one, CodeType)]
     return {*code.co_names}.union(*inner)
+
+
+def _named(code: CodeType, scope: Mapping[str, Any], free: Mapping[str, Any]) -> list[Used]:
+    """The values outside of a function that it names."""
+    names = _names(code)
+    return [(value, names) for value in (*(scope[name] for name in names if name in scope), *free.values())]
 
 
 def _arguments(code: CodeType) -> int:
@@ -287,33 +323,3 @@ def _functions(value: Any) -> list[FunctionType]:
         return _functions(value.func)
     inner = getattr(value, "__dict__", {}).get("__wrapped__")  # of functools.cache, which is no function
     return _functions(inner) if inner is not None else []
-
-
-def effects(file: str) -> str:
-    """What a file does where it is imported, besides defining: a setting of torch, a function put in another's place.
-
-    Left out are constants without a call in them: these count where they are used.
-    """
-    try:
-        body = ast.parse(Path(file).read_bytes()).body
-    except (OSError, SyntaxError):  # gone by now, or no file at all: what ran of it is known
-        return ""
-    return digest(sorted(ast.dump(statement) for statement in body if _acts(statement)))
-
-
-def _acts(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
-        return False
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-        return False
-    if isinstance(statement, ast.Assign | ast.AnnAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        calls = any(isinstance(node, ast.Call) and not _makes_plain(node) for node in ast.walk(statement))
-        return calls or not all(isinstance(target, ast.Name) for target in targets)
-    return True
-
-
-def _makes_plain(call: ast.Call) -> bool:
-    """Whether a call makes nothing but a value that can be looked at."""
-    plain = ("frozenset", "set", "tuple", "list", "dict", "range", "float", "int", "str")
-    return isinstance(call.func, ast.Name) and call.func.id in plain

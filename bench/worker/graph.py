@@ -15,14 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.errors import first_line
 from bench.record import Job, Json, digest
-from bench.worker.functions import PLAIN, Functions, installed, unwatched
+from bench.worker.functions import OWN, PLAIN, Functions, installed, unwatched
 from bench.worker.subject import Subject, builder_file, prepare_static
 
 KNOWN = ("aten", "prim", "prims")
 """Operators of torch's own; what another one does is not seen on the meta device."""
-
-OWN = frozenset(vars(nn.Module()))
-"""What every module holds; its parameters, buffers and parts show in the wiring."""
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -69,11 +66,14 @@ NOT_HERE = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, At
 def fingerprint(job: Job) -> Json:
     """Hashes of a job's network, and which files its code came from.
 
+    What this process imported of the project for networks of other builders would count as this one's.
+
     Returns:
         `graph`: operators, wiring, shapes, parameters, and plain attributes of modules, in eval and in train mode.
-        `code`: the functions that these forwards ran or name, and the options of the builder.
-        `built`: the functions that ran while it was built, on which its first weights hang.
-        `module`: the file of the builder; `files`: all files of a project whose code ran; `packages`: names of
+        `code`: the functions that these forwards ran or name, what the project's files do where they are imported, and
+        the options of the builder.
+        `built`: all of `code`, and the functions that ran while it was built, on which its first weights hang.
+        `module`: the file of the builder; `files`: all files of the project that were imported; `packages`: names of
         installed packages whose code ran, torch's and bench's apart.
         `untrained`: why it does not run in train mode here (it may want targets, or real numbers); its training cannot
         be known to be unchanged then.
@@ -90,13 +90,13 @@ def fingerprint(job: Job) -> Json:
         untrained = f"{type(error).__name__}: {first_line(error)}"
     model = subject.model
     parameters = [[name, list(p.shape), str(p.dtype), p.requires_grad] for name, p in model.named_parameters()]
-    code = running.hashed([*_held(model)], building)
+    code = running.hashed(_held(model), apart=building.ran.keys() - running.ran.keys())
     return {
         "graph": digest([[one.seen for one in forwards], parameters, [*_attributes(model, running)]]),
         "code": digest([code, job.options]),
-        "built": digest([building.hashed(), job.arch, job.options, job.weights_hash]),
+        "built": digest([code, building.hashed(), job.arch, job.options, job.weights_hash]),
         "module": str(builder),
-        "files": sorted(building.files | running.files),
+        "files": sorted(building.files() | running.files()),
         "packages": sorted(building.foreign | running.foreign | {*filter(None, [installed(str(builder))])}),
         "untrained": untrained,
         "opaque": sorted(set().union(*(one.opaque for one in forwards))),
@@ -129,5 +129,4 @@ def _attributes(model: nn.Module, functions: Functions) -> Iterator[list[Any]]:
         held = vars(module)
         own = {key: functions.described(value) for key, value in held.items() if key not in OWN}
         hooks = {key: [functions.described(hook) for hook in held[key].values()] for key in HOOKS}
-        kinds = [functions.values_of(kind) for kind in type(module).__mro__]
-        yield [name, f"{type(module).__module__}.{type(module).__qualname__}", own, hooks, kinds]
+        yield [name, functions.described(type(module)), own, hooks]

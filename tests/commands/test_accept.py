@@ -105,12 +105,21 @@ def test_a_judgement_of_another_machine_is_of_the_suite_of_that_name(project: Pr
     assert reasons(project) == {CELL: "more stacks"}
 
 
-def test_the_same_network_on_both_sides_is_pointed_out(project: Project, bench: Typed) -> None:
+@pytest.mark.parametrize("which", [CELL, "--all"])
+def test_the_same_network_on_both_sides_is_refused(project: Project, bench: Typed, which: str) -> None:
     gated(project, tiny(finding("REGRESSED"), identities={CELL: ("same", "same")}))
-    done = bench("accept", CELL, *WHY)
-    assert done.err.splitlines()[1] == (
-        f"{CELL}: base and head are the same network: any later change of it passes too"
-    )
+    done = bench("accept", which, *WHY)
+    said = f"{CELL}: base and head are the same network, so that there is no change to accept; gate it again\n"
+    assert (done.code, done.err) == (2, said)
+    assert reasons(project) == {}
+
+
+def test_of_what_passed_there_is_nothing_to_accept(project: Project, bench: Typed) -> None:
+    path = gated(project, tiny(*passes(2)))
+    done = bench("accept", "v0/fast/latency", *WHY)
+    where = path.relative_to(project.folder)
+    said = f"v0/fast/latency is PASS in {where}: there is nothing to accept; nothing regressed there\n"
+    assert (done.code, done.err) == (2, said)
 
 
 AT = "results/tiny/20260101T000000Z-3f2a91c0-gate/judgement.json"

@@ -66,6 +66,11 @@ def found(project: Project) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
+def kept(project: Project) -> bool:
+    """Whether there is a noise floor."""
+    return file_of(project.results, "tiny", host.machine()["id"]).exists()
+
+
 def arms_of(project: Project) -> dict[str, list[Record]]:
     (folder,) = project.results.glob("tiny/*-calibration")
     assert sorted(path.stem for path in folder.iterdir()) == sorted(ARMS)
@@ -99,14 +104,14 @@ def test_the_arms_are_the_same_jobs_in_drawn_orders_and_kept_as_runs(
 ) -> None:
     jobs = play(quiet)
     assert bench("calibrate", "suites/tiny.toml", "--pairs", "5", "--slowdown", "30%").code == 0
-    kept = arms_of(project)
-    assert {len(records) for records in kept.values()} == {4 * 5}
-    ids = {name: sorted(record.id for record in records) for name, records in kept.items()}
+    arms = arms_of(project)
+    assert {len(records) for records in arms.values()} == {4 * 5}
+    ids = {name: sorted(record.id for record in records) for name, records in arms.items()}
     assert ids["first"] == ids["second"]
     assert not set(ids["first"]) & set(ids["slowed"])
-    assert {record.job.infer.get("slowdown") for record in kept["slowed"]} == {0.3}
-    assert {record.job.infer.get("slowdown") for record in kept["first"] + kept["second"]} == {None}
-    assert {record.machine["id"] for records in kept.values() for record in records} == {host.machine()["id"]}
+    assert {record.job.infer.get("slowdown") for record in arms["slowed"]} == {0.3}
+    assert {record.job.infer.get("slowdown") for record in arms["first"] + arms["second"]} == {None}
+    assert {record.machine["id"] for records in arms.values() for record in records} == {host.machine()["id"]}
     assert {(job.phase, *job.measures) for job in jobs} == {("infer", "infer")}
     # A cell's three arms lie side by side, and neither the cells nor the arms always come in the same order.
     turns = [jobs[i : i + 3] for i in range(0, len(jobs), 3)]
@@ -160,7 +165,8 @@ def test_a_selection_the_suites_tolerance_and_other_formats(
     done = bench("calibrate", "suites/tiny.toml", *options, "--format", "json")
     assert done.code == 0
     floor = json.loads(done.out)
-    assert floor == found(project)
+    assert done.said[-1] == "not kept: it is of a part of the suite"
+    assert not kept(project)
     assert (list(floor["cells"]), floor["tolerance"]) == (["b/fast"], 0.03)
     assert {job.seed for job in jobs} == {3}
     assert floor["protocol"]["infer.batch"] == jobs[0].infer["batch"]
@@ -199,7 +205,8 @@ def test_no_time_is_exact(project: Project, bench: Typed, play: Callable[[Latenc
     project.suite(SUITE + '\n[gate]\nlatency = "exact"\n')
     done = bench("calibrate", "suites/tiny.toml")
     assert done.code == 2
-    assert "no time is exact" in done.err
+    line = SUITE.count("\n") + 3
+    assert f'suites/tiny.toml:{line}: gate.latency = "exact": no time is exact; write a percentage' in done.err
 
 
 def test_a_network_that_cannot_be_built_is_told_with_its_line(project: Project, bench: Typed) -> None:
@@ -247,9 +254,9 @@ def test_nothing_but_failures_is_one_line(project: Project, bench: Typed, play: 
     assert noise_floor(project.results, "tiny", host.machine()["id"]) is None
 
 
-@pytest.mark.parametrize(("after", "pairs", "code"), [(1, 0, 4), (23, 1, 4), (24, 2, 4), (60, 5, 0), (119, 9, 0)])
-def test_ctrl_c_judges_what_there_is(
-    after: int, pairs: int, code: int, project: Project, bench: Typed, play: Callable[[Latency], list[Job]]
+@pytest.mark.parametrize(("after", "pairs"), [(1, 0), (23, 1), (24, 2), (60, 5), (119, 9)])
+def test_ctrl_c_judges_what_there_is_and_keeps_nothing(
+    after: int, pairs: int, project: Project, bench: Typed, play: Callable[[Latency], list[Job]]
 ) -> None:
     def interrupted(job: Job, number: int) -> float:
         if number == after:
@@ -257,19 +264,41 @@ def test_ctrl_c_judges_what_there_is(
         return quiet(job, number)
 
     jobs = play(interrupted)
-    done = bench("calibrate", "suites/tiny.toml", "--pairs", "10")
-    assert done.code == code
+    done = bench("calibrate", "suites/tiny.toml", "--pairs", "10", "--format", "json")
+    assert done.code == 130
     assert len(jobs) == after + 1
+    assert not kept(project)
     said = f"interrupted in pair {after // 12 + 1}"
     if pairs < 2:
         assert done.out == ""
         what = f"{pairs} pair of every cell" if pairs else "no cell"
         assert done.err.splitlines()[-1] == f"{what} was measured, at least 2 pairs are needed; {said}"
         return
-    floor = found(project)
-    assert (floor["pairs"], floor["ended"]) == (pairs, said)
-    assert f"Shorter than asked for: {said}" in done.out
-    assert done.out.startswith("NOT PROVEN" if pairs < 5 else "NO SIGN AGAINST THE GATE")
+    floor = json.loads(done.out)
+    assert (floor["pairs"], floor["ended"], len(floor["trials"])) == (pairs, said, int(pairs >= 5))
+    assert done.said[-1] == f"not kept: {said}"
+
+
+def test_a_good_noise_floor_outlives_poor_calibrations(
+    project: Project, bench: Typed, play: Callable[[Latency], list[Job]]
+) -> None:
+    project.suite(SUITE + "\n[profiles.quick]\n[profiles.other]\nseed = 5\n")
+    play(quiet)
+    assert bench("calibrate", "suites/tiny.toml", "--pairs", "10").code == 0
+    good = found(project)
+    for options, said in (
+        (["--variant", "a"], "it is of a part of the suite"),
+        (["--mode", "fast"], "it is of a part of the suite"),
+        (["--profile", "other"], "it is of profile other on cpu, and a gate takes profile quick on cpu here"),
+        (["--pairs", "3"], "it is shorter than any gate"),
+    ):
+        done = bench("calibrate", "suites/tiny.toml", "--pairs", "5", *options)
+        assert done.code in (0, 4) and done.out
+        assert done.said[-1] == f"not kept: {said}"
+        assert found(project) == good
+    # Named as a gate takes it, and as many pairs as its shortest.
+    assert bench("calibrate", "suites/tiny.toml", "--pairs", "5", "--profile", "quick", "--device", "cpu").code == 0
+    assert found(project)["pairs"] == 5
 
 
 def test_no_minutes_measure_nothing(bench: Typed, play: Callable[[Latency], list[Job]]) -> None:

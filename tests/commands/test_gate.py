@@ -1,6 +1,7 @@
 """`bench gate` against a revision: real git, real commands, workers whose figures the two trees write down."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,10 @@ from typing import Any
 import pytest
 from command_line import HEAD, PROTOCOL, Project, Typed, acts
 
+from bench import host
+from bench.commands.gate import terminable
 from bench.engines import local
+from bench.gate.calibration import NoiseFloor, Trials, file_of, rate, write
 from bench.record import Job, Record
 
 WORKER = Path(__file__).parent / "gate_worker.py"
@@ -21,6 +25,8 @@ params      = "exact"
 latency     = "5%"
 peak_memory = "1%"
 """
+
+RATES = ("gates", "cells", "untolerated", "found", "inconclusive", "missed")
 
 FAST = '\n[modes.fast]\namp = "bfloat16"\n'
 
@@ -88,7 +94,13 @@ def test_unchanged_cells_are_measured_where_that_is_asked_for(repository: Projec
     assert found.of("a/fast/latency")["pairs"] == 5
     base, head = repository.runs
     assert (base.name, head.name) == ("base.jsonl", "head.jsonl")
-    assert (base.parent / "judgement.json").is_file()
+    assert kept(repository)["exit_code"] == 0
+
+
+def kept(repository: Project) -> dict[str, Any]:
+    """The judgement that lies beside the records."""
+    (path,) = repository.results.glob("tiny/*-gate/judgement.json")
+    return dict(json.loads(path.read_text()))
 
 
 def test_one_slower_variant_is_found_and_no_other_is_measured(repository: Project, bench: Typed) -> None:
@@ -228,6 +240,7 @@ def test_noise_is_inconclusive_and_fails_where_that_is_asked_for(repository: Pro
     assert found.of("b/fp32/latency")["verdict"] == "INCONCLUSIVE"
     assert found.of("b/fp32/latency")["pairs"] == 40
     assert found.of("b/fp32/latency")["detectable"] > 0.05
+    assert (kept(repository)["exit_code"], kept(repository)["strict"]) == (3, True)
 
 
 def test_what_was_accepted_passes_and_no_other_change_does(repository: Project, bench: Typed) -> None:
@@ -244,8 +257,8 @@ def test_what_was_accepted_passes_and_no_other_change_does(repository: Project, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("gate tiny", "write one of --against REV and --baseline FILE"),
-        ("gate tiny --against HEAD --baseline x.jsonl", "write one of --against REV and --baseline FILE"),
+        ("gate tiny", "write one of --against REV and --baseline RUN"),
+        ("gate tiny --against HEAD --baseline x.jsonl", "write one of --against REV and --baseline RUN"),
         ("gate tiny --against nowhere", "--against nowhere: no such revision in "),
         ("gate tini --against HEAD", "did you mean 'tiny'?"),
         ("gate tiny --against HEAD --measure train_time", "has no rule about it; it has about: infer, memory, params"),
@@ -253,6 +266,8 @@ def test_what_was_accepted_passes_and_no_other_change_does(repository: Project, 
         ("gate tiny --against HEAD --variant bb", "unknown variant 'bb'; "),
         ("gate tiny --against HEAD --mode fsat", "unknown mode 'fsat'; did you mean 'fast'?"),
         ("gate tiny --against HEAD --output nowhere/gate.xml", "--output nowhere/gate.xml: cannot write there"),
+        ("gate tiny --against HEAD --output x --format github", "--output: GitHub reads annotations in the log only"),
+        ("gate tiny --against HEAD --allow-mismatch torch", "--allow-mismatch: --against measures both sides on this"),
         ("gate tiny --baseline x.jsonl", "no run 'tiny' under results/"),
         ("gate tiny --baseline x.jsonl --mode fast", "--mode: with --baseline the stored runs are judged as they are"),
     ],
@@ -265,19 +280,58 @@ def test_a_fault_is_one_line(repository: Project, bench: Typed, arguments: str, 
     assert said in line
 
 
+EXACT = 'latency = "exact"'
+
+
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        (SUITE.replace('latency     = "5%"', EXACT), []),
+        (f"{SUITE}\n[profiles.quick.gate]\n{EXACT}\n", ["--profile", "quick"]),
+    ],
+    ids=["suite", "profile"],
+)
+def test_a_rule_that_no_figure_can_meet_has_its_line(
+    repository: Project, bench: Typed, text: str, profile: list[str]
+) -> None:
+    repository.suite(text)
+    line = text[: text.index(EXACT)].count("\n") + 1
+    done = bench("gate", "tiny", "--against", "HEAD", *profile)
+    said = f'suites/tiny.toml:{line}: gate.latency = "exact": no time is exact; write a percentage, such as "3%"'
+    assert done.code == 2 and len(done.said) == 1 and done.said[0].endswith(said)
+
+
+def test_a_gate_begins_with_what_a_calibration_says(repository: Project, bench: Typed) -> None:
+    repository.write("archs/scripted.py", figures(b={"latency": 0.026}))
+    day, trials = "2026-01-02T03:04:05+00:00", Trials(pairs=5, **dict.fromkeys(RATES, rate(0, 1)))
+    said: dict[str, Any] = {"suite": "tiny", "profile": "", "protocol": {}, "newest": day, "pairs": 5, "cells": {}}
+    floor = NoiseFloor(machine=host.machine(), tolerance=0.05, slowdown=0.1, trials=[trials], **said)
+    write(floor, repository.results)
+    typed = ("gate", "tiny", "--against", "HEAD", "--mode", "fast", "--measure", "infer")
+    done = bench(*typed)
+    assert done.code == 1
+    (line,) = [line for line in done.said if line.startswith("calibrated")]
+    assert line.startswith("calibrated 2026-01-02: NO SIGN AGAINST THE GATE: 0 of 1 gates of 5 pairs raised")
+    file_of(repository.results, "tiny", host.machine()["id"]).write_text("{")
+    assert any("not a noise floor" in line for line in bench(*typed).said)
+
+
 def test_outside_a_checkout(project: Project, bench: Typed) -> None:
     bench.monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.folder.parent))
     done = bench("gate", "tiny", "--against", "HEAD")
     assert done.code == 2 and "not in a git checkout" in done.said[0]
 
 
-def test_what_was_measured_is_judged_where_somebody_stops_it(repository: Project, bench: Typed) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+def test_what_was_measured_is_judged_where_somebody_stops_it(
+    repository: Project, bench: Typed, number: signal.Signals
+) -> None:
     execute, jobs = local.execute, []
 
     def stopped(asked: Sequence[Job]) -> Iterator[Record]:
         jobs.extend(asked)
-        if len(jobs) > 30:
-            raise KeyboardInterrupt
+        if len(jobs) > 20:
+            signal.raise_signal(number)
         return execute(asked)
 
     bench.monkeypatch.setattr(local, "execute", stopped)
@@ -286,7 +340,20 @@ def test_what_was_measured_is_judged_where_somebody_stops_it(repository: Project
     assert "it was interrupted" in found["notes"]
     assert found.of("b/params")["verdict"] == "REGRESSED"
     assert found.of("b/fast/latency")["verdict"] == "NOT MEASURED"
+    assert kept(repository)["exit_code"] == 130
     assert len(git(repository.folder, "worktree", "list").splitlines()) == 1
+
+
+def test_a_gate_that_is_to_outlive_its_terminal_does(repository: Project, bench: Typed) -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminable():
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 def test_the_worktree_is_gone_afterwards(repository: Project, bench: Typed) -> None:

@@ -47,6 +47,14 @@ def test_without_its_networks_a_change_cannot_be_accepted() -> None:
         entry(judgement(SLOWER, identities={}), SLOWER, "because")
 
 
+def test_where_nothing_differs_there_is_no_change_to_accept() -> None:
+    alike = judgement(SLOWER, identities={SLOWER.cell: ("same", "same")})
+    said = "original/fast/latency: base and head are the same network, so that there is no change to accept; gate it"
+    with pytest.raises(UsageError, match=said):
+        entry(alike, SLOWER, "because")
+    assert apply(alike, [accepted(base="same", head="same")]).findings == alike.findings
+
+
 def test_an_accepted_regression_passes_with_its_reason() -> None:
     done = apply(FOUND, [accepted()])
     assert [one.verdict for one in done.findings] == [PASS, REGRESSED, REGRESSED, PASS, PASS]
@@ -65,7 +73,8 @@ def test_another_change_of_the_cell_is_not_accepted(changes: dict[str, str]) -> 
     done = apply(FOUND, [accepted(**changes)])
     assert done.findings == FOUND.findings
     assert done.notes == [
-        "1 accepted change no longer applies (original/fast/latency); remove it from suites/accepted/study.toml"
+        "1 accepted change applies to other networks or another protocol (original/fast/latency); "
+        "remove it from suites/accepted/study.toml once past"
     ]
 
 
@@ -86,8 +95,9 @@ def test_several_acceptances_that_match_nothing_are_counted_and_named() -> None:
     done = apply(msgspec.structs.replace(FOUND, notes=["first"]), [*old, accepted(cell="x"), accepted(cell="y")])
     assert done.notes == [
         "first",
-        "5 accepted changes no longer apply (original/fast/latency, original/params, deep/fast/latency, ...); "
-        "remove them from suites/accepted/study.toml",
+        "5 accepted changes apply to other networks or another protocol "
+        "(original/fast/latency, original/params, deep/fast/latency, ...); "
+        "remove them from suites/accepted/study.toml once past",
         "2 accepted changes are of cells that were not gated here (x, y)",
     ]
 

@@ -15,7 +15,7 @@ from jobs import job
 from bench.engines import local
 from bench.errors import NotComparable, UsageError
 from bench.gate import arms
-from bench.gate.arms import Arm, checked_out, commit_of, counterpart, strayed, top_of, unchanged
+from bench.gate.arms import NONE, Arm, checked_out, commit_of, counterpart, strayed, top_of, unchanged
 from bench.record import Job, Json, Record
 from bench.suite import load_suite
 from bench.worker.work import work
@@ -239,36 +239,37 @@ PROJECT = {"suites/tiny.toml": SUITE, "archs/net.py": NETWORK}
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The networks are looked at here, where torch is imported already."""
+    """The networks are looked at here, where torch is imported already; the next ones as in another process."""
 
     def validate(jobs: list[Job], timeout: float = 300.0, phase: str = "check") -> list[Record]:
-        return [work(msgspec.structs.replace(one, phase=phase, measures=[], modes={})) for one in jobs]
+        paths, modules = list(sys.path), set(sys.modules)
+        records = [work(msgspec.structs.replace(one, phase=phase, measures=[], modes={})) for one in jobs]
+        forget(paths, modules)
+        return records
 
     monkeypatch.setattr(local, "validate", validate)
-    paths, modules = list(sys.path), set(sys.modules)
     yield
-    forget(paths, modules)
 
 
 def forget(paths: list[str], modules: set[str]) -> None:
     """What another worker would not know of."""
     sys.path[:] = paths
     for name in set(sys.modules) - modules:
-        if name.partition(".")[0] in ("own_library", "net") or name == "archs.net":
+        if name.partition(".")[0] == "own_library" or name.startswith("archs.net"):
             del sys.modules[name]
 
 
 def made(name: str, tree: Path, files: Mapping[str, str] = {}, installed: Path | None = None) -> Arm:
     """An arm of a tree that is written now; `installed` is a folder that Python searches too."""
     write(tree, PROJECT | files)
-    paths, modules = list(sys.path), set(sys.modules)
     if installed:
         sys.path.insert(0, str(installed))
     suite = load_suite(tree / "suites" / "tiny.toml")
     try:
         return arms.arm(name, suite, tree, ("params", "infer"), {"device": "cpu", "threads": 1})
     finally:
-        forget(paths, modules)
+        if installed:
+            sys.path.remove(str(installed))
 
 
 USES = NETWORK.replace("from torch import nn\n", "from torch import nn\n\nfrom own_library import size\n").replace(
@@ -284,7 +285,7 @@ def test_an_arm_is_its_jobs_and_its_networks(tmp_path: Path, in_process: None) -
     assert Path(head.networks["a"]["module"]) == tmp_path / "two" / "archs" / "net.py"
     assert strayed(base, "a", head.tree) == strayed(head, "a", base.tree) == ""
     assert unchanged(CELL, base, head)
-    assert base.identity(CELL) == head.identity(CELL) != "-"
+    assert base.identity(CELL, weights=True) == head.identity(CELL, weights=True) != NONE
 
 
 def test_a_network_that_cannot_be_built_is_said(tmp_path: Path, in_process: None) -> None:
@@ -292,7 +293,32 @@ def test_a_network_that_cannot_be_built_is_said(tmp_path: Path, in_process: None
     base, head = made("base", tmp_path / "one"), made("head", tmp_path / "two", broken)
     assert head.broken["a"].startswith("TypeError: ") and not head.networks
     assert not unchanged(CELL, base, head)
-    assert head.identity(CELL) == "-"
+    assert head.identity(CELL, weights=False) == NONE != base.identity(CELL, weights=False)
+
+
+TWO = SUITE + '\n[[variants]]\nname = "b"\narch = "net_of_b"\n'
+B = ("b", "fp32", "infer")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "same"),
+    [
+        ("archs/net_of_b.py", NETWORK + "\nUNUSED = 1\n", [True, False]),
+        ("archs/net.py", NETWORK + "\nUNUSED = 1\n", [False, True]),
+        ("own_library/b.py", "WAIT = 1\n", [True, False]),
+        ("own_library/__init__.py", "WAIT = 1\n", [True, False]),
+    ],
+)
+def test_a_file_counts_for_the_variants_that_import_it(
+    tmp_path: Path, in_process: None, file: str, text: str, same: list[bool]
+) -> None:
+    files = {"suites/tiny.toml": TWO, "own_library/__init__.py": "", "own_library/b.py": "WAIT = 0\n"}
+    files["archs/net_of_b.py"] = NETWORK.replace(
+        "from torch import nn\n", "import own_library.b\nfrom torch import nn\n"
+    )
+    base = made("base", tmp_path / "one", files)
+    head = made("head", tmp_path / "two", files | {file: files.get(file, "").replace("WAIT = 0", "") + text})
+    assert [unchanged(cell, base, head) for cell in (CELL, B)] == same
 
 
 def test_a_library_of_the_tree_is_the_trees_own(tmp_path: Path, in_process: None) -> None:
@@ -362,38 +388,3 @@ def test_a_network_of_another_package_is_nobodys_stray(tmp_path: Path) -> None:
     for tree, other in (("tree", "base"), ("base", "tree")):
         arm = side("an arm", tmp_path / tree, network(module, packages=["others"]))
         assert strayed(arm, "a", tmp_path / other) == ""
-
-
-BASE = job(measures=["infer"])
-
-
-@pytest.mark.parametrize(
-    ("known", "changes", "same"),
-    [
-        ({}, {}, True),
-        ({"graph": "other"}, {}, False),
-        ({"code": "other"}, {}, False),
-        ({"built": "other"}, {}, True),
-        ({"built": "other"}, {"measures": ["infer", "outputs"]}, False),
-        ({"built": "other"}, {"measures": ["accuracy"]}, False),
-        ({"opaque": ["my_kernels::fused"]}, {}, False),
-        ({"opaque": []}, {}, True),
-        ({"module": "/elsewhere"}, {}, True),
-        ({}, {"modes": {"amp": "bfloat16"}}, False),
-        ({}, {"infer": {"batch": 2}}, False),
-        ({}, {"data": {"size": 64}}, False),
-        ({}, {"threads": 2}, False),
-        ({}, {"seed": 7}, True),
-        ({}, {"seed": 7, "measures": ["outputs"]}, False),
-        ({}, {"timeout": 5.0, "paths": ["/elsewhere"], "arch_file": "/elsewhere/net.py"}, True),
-    ],
-)
-def test_what_counts_as_unchanged(tmp_path: Path, known: Json, changes: dict[str, Any], same: bool) -> None:
-    base = side("base", tmp_path / "base", network("net.py"), BASE)
-    head = side("head", tmp_path / "head", network("net.py") | known, msgspec.structs.replace(BASE, **changes))
-    assert unchanged(CELL, base, head) is same
-
-
-def test_what_is_not_known_has_changed(tmp_path: Path) -> None:
-    base, head = side("base", tmp_path / "base", {}), side("head", tmp_path / "head", network("net.py"))
-    assert not unchanged(CELL, base, head) and not unchanged(CELL, head, base)

@@ -3,6 +3,7 @@
 from math import inf, nan
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from judgements import LATENCY, MEMORY, PARAMS, PCKH, counted, finding, judgement
 
@@ -10,6 +11,8 @@ from bench import gate
 from bench.errors import Exit
 from bench.gate import INCONCLUSIVE, NOT_COMPARABLE, NOT_MEASURED, PASS, REGRESSED, Span
 from bench.record import Json, Quantity, Value
+
+RESERVED = msgspec.structs.replace(MEMORY, name="peak_memory.reserved")
 
 
 def quantity(name: str = "params", better: Literal["lower", "higher", "none"] = "lower", **fields: Any) -> Quantity:
@@ -69,24 +72,6 @@ def test_what_is_not_finite_is_judged_by_nobody(base: float, head: float) -> Non
 def test_a_value_without_a_number_is_judged_by_nobody(unlike: Quantity) -> None:
     with pytest.raises(ValueError, match=f"{unlike.name} is None"):
         gate.untimed([Value(quantity=unlike, value=1)], [Value(quantity=unlike, reason="not measured")], "exact")
-
-
-@pytest.mark.parametrize(
-    ("base", "head", "expected"),
-    [
-        ([100, 102], [102, 90], (PASS, "the same")),
-        ([100, 102], [103, 90], (PASS, "")),
-        ([100, 102], [103, 104], (REGRESSED, "")),
-        ([100, 102], [90, 104], (INCONCLUSIVE, "its 2 runs lie from -12 % to +2 % of the base's largest")),
-        ([100], [98], (PASS, "improved")),
-        ([100], [99.5], (PASS, "")),
-        ([100], [60], (REGRESSED, "fell by 40 %: suspicious, not an improvement until it is accepted")),
-        ([0], [1], (REGRESSED, "")),
-        ([0], [0], (PASS, "the same")),
-    ],
-)
-def test_peaks_by_the_largest_of_each_arm(base: list[float], head: list[float], expected: tuple[str, str]) -> None:
-    assert gate.by_maximum(base, head, "1%") == expected
 
 
 @pytest.mark.parametrize(
@@ -161,6 +146,37 @@ def test_with_several_seeds_the_spread_over_seeds_counts() -> None:
     assert change is not None and change[0] == pytest.approx(-1)
     assert change[1] == pytest.approx(-1 - 4.302653 / 3**0.5)  # t of 2 degrees of freedom, spread 1
     assert verdict == INCONCLUSIVE
+
+
+def test_seeds_on_one_side_alone_are_not_paired_with_others() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        gate.untimed([scored([5] * 20)] * 3, [scored([5] * 20)] * 2, "1%")
+
+
+@pytest.mark.parametrize("trainings", [1, 2, 3])
+def test_one_training_each_is_said(trainings: int) -> None:
+    values = [scored([5] * 20)] * trainings
+    verdict, reason, _ = gate.untimed(values, values, "1%")
+    assert (verdict, reason) == (PASS, gate.ONE_TRAINING if trainings == 1 else "")
+
+
+def test_what_a_score_could_have_shown() -> None:
+    half = 0.5
+    change = (0.0, -half, half)
+    assert gate.detectable_points((0.0, None, None), "1%", 1) is None
+    assert gate.detectable_points(change, "1%", 1) == pytest.approx(0.01 + half / 100 * (1 + 0.8416 / 1.96), rel=1e-4)
+    # Of three seeds by t with two degrees of freedom: 1.061 and 4.303.
+    assert gate.detectable_points(change, "1%", 3) == pytest.approx(0.01 + half / 100 * (1 + 1.0607 / 4.3027), rel=1e-4)
+
+
+@pytest.mark.parametrize(("high", "suspicious"), [(0.19, True), (0.2, False), (None, False)])
+def test_a_time_that_falls_to_a_fifth_is_suspicious(high: float | None, suspicious: bool) -> None:
+    assert bool(gate.too_fast(0.1, high)) == suspicious
+
+
+def test_head_over_base_is_the_inverse_of_worse_where_higher_is_better() -> None:
+    assert gate.head_over_base((2.0, 1.6, None), quantity(better="higher")) == (0.5, None, 0.625)
+    assert gate.head_over_base((2.0, 1.6, None), quantity()) == (2.0, 1.6, None)
 
 
 def outputs(sha: str = "a", sample: list[float] | None = None, shape: list[int] | None = None) -> Json:
@@ -266,7 +282,11 @@ def test_each_verdict_alone_and_beside_a_pass(verdict: str) -> None:
 
 
 def test_nothing_at_all_is_not_measured() -> None:
-    assert gate.exit_code(judgement()) == gate.exit_code(judgement(), strict=True) == Exit.NOT_MEASURED
+    assert gate.exit_code(judgement()) == gate.exit_code(judgement(strict=True)) == Exit.NOT_MEASURED
+
+
+def test_a_gate_that_somebody_stopped() -> None:
+    assert gate.exit_code(judgement(finding(REGRESSED), notes=["a note", gate.STOPPED])) == Exit.INTERRUPTED
 
 
 @pytest.mark.parametrize("status", ["failed", "oom", "crashed", "timeout", "skipped"])
@@ -286,7 +306,7 @@ def test_exit_codes_in_their_order() -> None:
     ]
     for first, (_, code) in enumerate(worst_first):
         found = [one for one, _ in worst_first[first:]]
-        assert gate.exit_code(judgement(*reversed(found)), strict=True) == code
+        assert gate.exit_code(judgement(*reversed(found), strict=True)) == code
 
 
 def test_what_is_optional_and_absent_does_not_count() -> None:
@@ -308,6 +328,7 @@ def test_the_worst_come_first_and_keep_their_order() -> None:
         ({}, "original/fast/latency"),
         ({"quantity": MEMORY}, "original/fast/peak_memory"),
         ({"quantity": MEMORY, "phase": "train"}, "original/fast/train.peak_memory"),
+        ({"quantity": RESERVED, "phase": "train"}, "original/fast/train.peak_memory.reserved"),
         ({"quantity": PARAMS, "phase": "static", "mode": ""}, "original/params"),
     ],
 )

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from judgements import LATENCY, PCKH, THROUGHPUT, counted, everything, finding, judgement, passes
 
-from bench.gate import PASS, VERDICTS, Finding, Judgement
+from bench.gate import PASS, STOPPED, VERDICTS, Finding, Judgement
 from bench.gate.page import FORMATS, github, markdown, read, rows, show
 
 PLAIN = ("terminal", "markdown", "json", "junit", "github")
@@ -220,9 +220,13 @@ def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
 
 
 def test_json_counts_what_is_inconclusive_as_the_command_does() -> None:
-    found = judgement(finding("INCONCLUSIVE"))
-    codes = [json.loads(show(found, "json", strict=strict))["exit_code"] for strict in (False, True)]
-    assert codes == [0, 3]
+    found = [judgement(finding("INCONCLUSIVE"), **fields) for fields in ({}, {"strict": True}, {"notes": [STOPPED]})]
+    assert [json.loads(show(one, "json"))["exit_code"] for one in found] == [0, 3, 130]
+
+
+def test_junit_fails_what_is_inconclusive_where_that_was_asked_for() -> None:
+    (case,) = ET.fromstring(show(judgement(finding("INCONCLUSIVE"), strict=True), "junit")).findall(".//testcase")
+    assert case.find("failure") is not None and case.find("skipped") is None
 
 
 CHILDREN = {

@@ -1,21 +1,23 @@
-"""Times of a stored run: suspected by its rounds, and REGRESSED only where fresh processes say so too."""
+"""Figures of a stored run: suspected by its rounds, and REGRESSED only where fresh processes say so too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import exp, log
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
-from builders import LATENCY, THROUGHPUT
+from builders import INFER_MEMORY, LATENCY, MACHINE, THROUGHPUT
 from jobs import header
 from stored_runs import STEADY, about, again, noisy, only, timed, unasked, unavailable, verdicts
 
+from bench import gate
 from bench.contrasts import Welch
-from bench.gate import INCONCLUSIVE, PASS, REGRESSED, baseline
+from bench.gate import INCONCLUSIVE, NOT_MEASURED, PASS, REGRESSED, Finding, suspects
 from bench.gate.arms import Cell
-from bench.gate.baseline import Stored, judge
-from bench.record import Record, Value
+from bench.gate.baseline import Stored, judge, judgement_of
+from bench.record import Quantity, Record, Value
 from bench.store import Loaded
 from bench.table.merge import Rounds
 
@@ -36,10 +38,71 @@ def test_a_suspect_that_fresh_processes_do_not_confirm(tmp_path: Path) -> None:
     assert (found.verdict, found.reason) == (INCONCLUSIVE, "it looks worse, but 5 fresh processes do not confirm it")
 
 
-@pytest.mark.parametrize("fresh", [unavailable, again("a", []), again("a", [0.13]), again("a", [None] * 5)])
-def test_a_suspect_that_cannot_be_measured_again(tmp_path: Path, fresh: baseline.Fresh) -> None:
-    found = only(judge(about(tmp_path, timed("a", STEADY), timed("a", slower(1.3))), fresh))
-    assert (found.verdict, found.reason) == (INCONCLUSIVE, "it looks worse, and could not be measured again here")
+def failing(values: Sequence[float | None], *, bad: Sequence[int], of: Any = LATENCY, **changes: Any) -> suspects.Fresh:
+    """Fresh processes of which those with these numbers, from 0, come to nothing."""
+
+    def measured(cells: Sequence[Cell], processes: int) -> Mapping[Cell, list[Record]]:
+        records = timed(cells[0][0], values, of)
+        lost = {"status": "crashed", "reason": "killed by SIGSEGV", "values": []} | changes
+        return {cells[0]: [msgspec.structs.replace(r, **lost) if n in bad else r for n, r in enumerate(records)]}
+
+    return measured
+
+
+def code_of(of: Stored, found: list[Finding]) -> int:
+    return int(gate.exit_code(judgement_of(of, found, "suites/x.toml", MACHINE)))
+
+
+@pytest.mark.parametrize(
+    ("fresh", "reason", "code"),
+    [
+        (unavailable, "it looks worse, and could not be measured again here", 4),
+        (again("a", []), "it looks worse, and could not be measured again here", 4),
+        (
+            failing(slower(1.3), bad=range(5)),
+            "crashed: killed by SIGSEGV in 5 of 5 fresh processes (number 1, 2, 3, 4, 5), "
+            "which were to confirm that it looks worse",
+            5,
+        ),
+        (
+            failing(slower(1.0), bad=(1, 3)),
+            "crashed: killed by SIGSEGV in 2 of 5 fresh processes (number 2, 4), "
+            "which were to confirm that it looks worse",
+            5,
+        ),
+        (
+            again("a", [None] * 5),
+            "failed: no figure in 5 of 5 fresh processes (number 1, 2, 3, 4, 5), "
+            "which were to confirm that it looks worse",
+            5,
+        ),
+    ],
+    ids=["not here", "nothing", "all failed", "two failed", "no figures"],
+)
+def test_a_suspect_that_cannot_be_measured_again_is_not_green(
+    tmp_path: Path, fresh: suspects.Fresh, reason: str, code: int
+) -> None:
+    of = about(tmp_path, timed("a", STEADY), timed("a", slower(1.3)))
+    found = judge(of, fresh)
+    assert (only(found).verdict, only(found).reason) == (NOT_MEASURED, reason)
+    assert code_of(of, found) == code
+
+
+def test_processes_that_confirm_are_counted_and_those_that_failed_are_named(tmp_path: Path) -> None:
+    of = about(tmp_path, timed("a", STEADY), timed("a", slower(1.3)))
+    found = only(judge(of, failing(slower(1.3, 3), bad=(0, 4))))
+    assert (found.verdict, found.reason) == (
+        REGRESSED,
+        "confirmed by 3 fresh processes; crashed: killed by SIGSEGV in 2 of 5 fresh processes (number 1, 5)",
+    )
+
+
+def test_a_time_that_collapses_is_no_improvement(tmp_path: Path) -> None:
+    for of, before, after in ((LATENCY, 0.1, 0.001), (THROUGHPUT, 80.0, 8000.0)):
+        base, head = timed("a", noisy(before, 1), of), timed("a", noisy(after, 2), of)
+        found = only(judge(about(tmp_path, base, head), unasked))
+        assert found.verdict == REGRESSED
+        assert found.reason == "100 times as fast: suspicious, not an improvement until it is accepted"
 
 
 def test_a_faster_one_is_said_and_a_doubtful_one_is_open(tmp_path: Path) -> None:
@@ -99,6 +162,72 @@ def test_a_pass_lies_below_its_tolerance_with_its_whole_interval(tmp_path: Path)
         assert (found.verdict == PASS) == (found.change[2] < 1.05)
 
 
+# Peaks.
+
+
+def peaks(cells: Mapping[str, Sequence[float]]) -> list[Record]:
+    return [record for variant, values in cells.items() for record in timed(variant, values, INFER_MEMORY)]
+
+
+class Held:
+    """Fresh processes that hold so much; `asked` is how many were asked for."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values, self.asked = values, 0
+
+    def __call__(self, cells: Sequence[Cell], processes: int) -> Mapping[Cell, list[Record]]:
+        self.asked = processes
+        values = [self.values[n % len(self.values)] for n in range(processes)]
+        return {cell: timed(cell[0], values, INFER_MEMORY) for cell in cells}
+
+
+def test_a_peak_that_grew_is_confirmed_by_as_many_processes_as_that_takes(tmp_path: Path) -> None:
+    """Of 27 peaks in three rounds each, one order of the runs in C(16, 3) is rare enough, one in C(15, 3) is not."""
+    steady = {f"v{i}": [100.0, 101.0, 102.0] for i in range(27)}
+    of = about(tmp_path, peaks(steady), peaks(steady | {"v5": [110.0, 111.0, 112.0]}))
+    held = Held([109.0, 113.0])
+    found = judge(of, held)
+    assert held.asked == 10
+    assert {one.cell: one.reason for one in found if one.verdict != PASS} == {
+        "v5/fp32/peak_memory": "confirmed by 10 fresh processes"
+    }
+    assert found[0].change == (pytest.approx(1.13 / 1.02), None, None)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "verdict", "reason"),
+    [
+        (Held([103.0, 101.0]), INCONCLUSIVE, "it looks worse, but 5 fresh processes do not confirm it"),
+        (unavailable, NOT_MEASURED, "it looks worse, and could not be measured again here"),
+        (
+            failing([110.0] * 5, bad=(2,), of=INFER_MEMORY),
+            REGRESSED,
+            "confirmed by 4 fresh processes; crashed: killed by SIGSEGV in 1 of 5 fresh processes (number 3)",
+        ),
+    ],
+    ids=["no", "not here", "all but one"],
+)
+def test_a_suspected_peak_is_measured_again(tmp_path: Path, fresh: suspects.Fresh, verdict: str, reason: str) -> None:
+    of = about(tmp_path, peaks({"a": [100.0, 101.0, 102.0]}), peaks({"a": [110.0, 111.0, 112.0]}))
+    found = only(judge(of, fresh))
+    assert (found.verdict, found.reason) == (verdict, reason)
+
+
+def test_a_peak_that_no_number_of_processes_could_confirm_is_open(tmp_path: Path) -> None:
+    of = about(tmp_path, peaks({f"v{i}": [100.0] for i in range(15)}), peaks({f"v{i}": [110.0] for i in range(15)}))
+    found = judge(of, unasked)
+    assert {(one.verdict, one.reason.partition("; ")[2]) for one in found} == {
+        (INCONCLUSIVE, "this gate has 15 and would take 6 runs of each")
+    }
+
+
+def test_peaks_that_repeat_to_the_byte_are_decided_at_once(tmp_path: Path) -> None:
+    """As a device's allocator has them."""
+    steady = {f"v{i}": [100.0, 100.0] for i in range(30)}
+    found = judge(about(tmp_path, peaks(steady), peaks(steady | {"v5": [102.0, 102.0]})), unasked)
+    assert {one.cell: one.verdict for one in found if one.verdict != PASS} == {"v5/fp32/peak_memory": REGRESSED}
+
+
 # Statistics.
 
 
@@ -147,6 +276,53 @@ class Suites:
     @staticmethod
     def cell(record: Record) -> Cell:
         return record.job.variant, record.job.mode, record.job.phase
+
+
+class Made:
+    """Runs of made-up cells, a value from each call of `draw`; the first cell of the run is worse by `by`."""
+
+    def __init__(self, cells: int, of: Quantity, draw: Callable[[], float]) -> None:
+        self.templates = {Suites.cell(one): one for one in (timed(f"v{i}", [1.0], of)[0] for i in range(cells))}
+        self.of, self.draw = of, draw
+
+    def rounds(self, cell: Cell, count: int, by: float = 1.0) -> Rounds:
+        worse = by if cell[0] == "v0" else 1.0
+        values = [[Value(quantity=self.of, value=worse * self.draw())] for _ in range(count)]
+        return {n: msgspec.structs.replace(self.templates[cell], values=value) for n, value in enumerate(values)}
+
+    def judged(self, rule: str, rounds: int, by: float = 1.0) -> list[Finding]:
+        base, head = ({cell: self.rounds(cell, rounds, worse) for cell in self.templates} for worse in (1.0, by))
+        run = Loaded(Path("run.jsonl"), header(), [], [])
+
+        def fresh(cells: Sequence[Cell], processes: int) -> Mapping[Cell, list[Record]]:
+            return {cell: [*self.rounds(cell, processes, by).values()] for cell in cells}
+
+        return judge(Stored(run, run, {self.of.name: rule}, base, head, measures={self.of.name: "some"}), fresh)
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 5])
+def test_peaks_that_vary_raise_no_more_alarms_than_they_may(rounds: int) -> None:
+    """30 peaks with noise of 3 %, a rule of 1 %; by every run of head above all of base's, 78 % of gates at three."""
+    random, gates = Random(7), 100
+    made = Made(30, INFER_MEMORY, lambda: 1 + random.gauss(0, 0.03))
+    alarms = sum(REGRESSED in {found.verdict for found in made.judged("1%", rounds)} for _ in range(gates))
+    assert alarms <= 0.05 * gates
+
+
+@pytest.mark.parametrize("rounds", [3, 5, 10])
+def test_what_it_could_see_is_found_in_four_of_five(rounds: int) -> None:
+    """Twelve cells of 1 % noise, one of them worse by what other gates said that they could see."""
+    random, gates = Random(11), 150
+    made = Made(12, LATENCY, lambda: exp(random.gauss(0, 0.01)))
+
+    def first(by: float = 1.0) -> Finding:
+        (found,) = [one for one in made.judged("2%", rounds, by) if one.variant == "v0"]
+        return found
+
+    seen = [first().detectable or 0 for _ in range(gates)]
+    found = [first(1 + by).verdict == REGRESSED for by in seen]
+    assert min(seen) > 0.02
+    assert 0.7 <= sum(found) / gates <= 0.9
 
 
 @pytest.mark.parametrize(("tolerance", "alarms", "passes"), [("0%", 5, 0.0), ("2%", 1, 0.4), ("10%", 0, 0.8)])

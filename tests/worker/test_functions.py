@@ -1,7 +1,15 @@
 """Which code counts as a project's, and what is said of values and of files."""
 
+import logging
 import sysconfig
+from argparse import Namespace
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from enum import Enum
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +17,7 @@ import pytest
 import torch
 
 import bench
-from bench.worker.functions import Functions, effects, installed
+from bench.worker.functions import Functions, installed
 
 
 @pytest.mark.parametrize(
@@ -56,6 +64,42 @@ def test_the_name_of_an_installed_package(file: str, name: str) -> None:
 class Address:
     """Its text holds where it lies in memory."""
 
+    def __init__(self, **held: Any) -> None:
+        vars(self).update(held)
+
+    def method(self) -> None: ...
+
+
+class Slots:
+    __slots__ = ("wait",)
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+
+
+class Slow:
+    wait = 0.1
+
+
+class Slower(Slow):
+    wait = 0.2
+
+
+class Colour(Enum):
+    RED = 1
+    BLUE = 2
+
+
+def closure(wait: float) -> Callable[..., float]:
+    def inner(scale: float = 1.0) -> float:
+        return scale * wait
+
+    return inner
+
+
+def defaults(wait: float) -> Callable[..., float]:
+    return lambda scale=wait: scale
+
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
@@ -73,6 +117,26 @@ class Address:
         (1, 1.0, False),
         (1, True, False),
         (Address(), Address(), True),
+        (Address(wait=0.1), Address(wait=0.1), True),
+        (Address(wait=0.1), Address(wait=0.2), False),
+        (Address(inner=Address(wait=0.1)), Address(inner=Address(wait=0.2)), False),
+        (Address(wait=0.1).method, Address(wait=0.2).method, False),
+        (Slots(0.1), Slots(0.2), False),
+        (SimpleNamespace(wait=0.1), SimpleNamespace(wait=0.2), False),
+        (Namespace(wait=0.1), Namespace(wait=0.2), False),
+        (timedelta(1), timedelta(2), False),
+        (object(), object(), True),
+        (deque([1]), deque([2]), False),
+        (Slow, Slower, False),
+        (Slow(), Slower(), False),
+        (Colour.RED, Colour.BLUE, False),
+        ({Colour.RED: 1}, {Colour.BLUE: 1}, False),
+        (closure(0.1), closure(0.1), True),
+        (closure(0.1), closure(0.2), False),
+        (defaults(0.1), defaults(0.2), False),
+        (partial(closure, 0.1), partial(closure, 0.2), False),
+        ([closure(0.1)], [closure(0.2)], False),
+        (logging.getLogger("one"), logging.getLogger("two"), True),  # what a library keeps is its own
     ],
 )
 def test_values_are_told_apart(one: Any, other: Any, same: bool) -> None:
@@ -80,31 +144,14 @@ def test_values_are_told_apart(one: Any, other: Any, same: bool) -> None:
     assert (of.described(one) == of.described(other)) is same
 
 
+def test_a_class_is_known_by_what_it_inherits() -> None:
+    of = Functions(Path("/project/net.py"))
+    one, other = (of.described(type("Same", (base,), {})) for base in (Slow, Slower))
+    assert one != other
+
+
 def test_where_a_checkout_lies_is_left_out_of_values() -> None:
     here, there = (Functions(Path(f"{root}/net.py"), [root]) for root in ("/here", "/there"))
     assert here.described({"at": "/here/data", "path": Path("/here/x")}) == there.described(
         {"at": "/there/data", "path": Path("/there/x")}
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "counts"),
-    [
-        ("", False),
-        ('"""Docs."""\nimport torch\nfrom torch import nn\n', False),
-        ("A = 1\nB = {'a': [2]}\nC = frozenset({'x'})\n\ndef f(): pass\n\nclass G: pass\n", False),
-        ("import torch\ntorch.set_num_threads(1)\n", True),
-        ("import torch\ntorch.backends.cudnn.benchmark = True\n", True),
-        ("import torch\nX = torch.tensor([1.0])\n", True),
-        ("if True:\n    A = 1\n", True),
-    ],
-)
-def test_what_a_file_does_where_it_is_imported(tmp_path: Path, text: str, counts: bool) -> None:
-    file, empty = tmp_path / "net.py", tmp_path / "empty.py"
-    file.write_text(text)
-    empty.touch()
-    assert (effects(str(file)) != effects(str(empty))) is counts
-
-
-def test_a_file_that_is_gone_has_no_effects(tmp_path: Path) -> None:
-    assert effects(str(tmp_path / "gone.py")) == ""

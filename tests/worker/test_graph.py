@@ -11,6 +11,7 @@ import pytest
 from jobs import ROOT, own_network, tiny
 
 from bench.record import Job, Json, encode
+from bench.worker.functions import Functions
 from bench.worker.graph import fingerprint
 
 NETWORK = '''
@@ -78,6 +79,13 @@ class Net(nn.Module):
 '''
 
 
+@pytest.fixture(autouse=True)
+def process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a worker, nothing of a project is imported yet: neither the tests' own modules nor those of other tests."""
+    for name in Functions(ROOT).imported():
+        monkeypatch.delitem(sys.modules, name)
+
+
 def hashes(folder: Path, code: str, **changes: Any) -> Json:
     """The fingerprint of a network in a folder of its own, imported anew."""
     folder.mkdir(exist_ok=True)
@@ -107,22 +115,36 @@ def changed(folder: Path, old: str, new: str, **options: Any) -> set[str]:
         ('"""Half of the work."""', '"""All of it: %s."""'),
         ('    """Half of the work."""\n', ""),
         ("        # two paths\n", '        """Two paths."""\n'),
-        ("UNUSED = 1", "UNUSED = 2"),
         (
             "def on_a_device(x):\n    return x + 1\n\n\n",
             "def also(x):\n    return x\n\n\ndef on_a_device(x):\n    return x + 1\n",
         ),
         ("helper(self.a(image))", "helper(\n            self.a(image),\n        )"),
-        ('{"alpha", "beta", "gamma"}', '{"gamma", "alpha", "beta"}'),
+        ("    rate = 0.5\n", '    """A network."""\n\n    rate = 0.5\n'),
+        ("\nWAIT =", "\nif __name__ == '__main__':\n    print(UNUSED)\n\nWAIT ="),
+        ("def hook", "class Other(nn.Module):\n    def forward(self, x):\n        return x\n\n\ndef hook"),
         ("{1024, 2048, 4096}", "{4096, 1024, 2048}"),
     ],
     ids=[
-        *("comment", "docstring", "no docstring", "a new docstring", "unused constant", "another function"),
-        *("layout", "order of a set", "order of a constant set"),
+        *("comment", "docstring", "no docstring", "a new docstring", "another function", "layout"),
+        *("a docstring of a class", "a script", "another class", "order of a set"),
     ],
 )
 def test_what_cannot_move_a_figure_changes_nothing(tmp_path: Path, old: str, new: str) -> None:
     assert changed(tmp_path, old, new) == set()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("UNUSED = 1", "UNUSED = 2"),
+        ("UNUSED = 1", "UNUSED = 1\nMORE = 1"),
+        ('{"alpha", "beta", "gamma"}', '{"gamma", "alpha", "beta"}'),
+    ],
+    ids=["unused", "new", "order of a set"],
+)
+def test_a_constant_is_measured_for_nothing_rather_than_overlooked(tmp_path: Path, old: str, new: str) -> None:
+    assert changed(tmp_path, old, new) == {"code", "built"}
 
 
 def test_the_order_of_functions_does_not_count(tmp_path: Path) -> None:
@@ -135,21 +157,21 @@ def test_the_order_of_functions_does_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "differ"),
     [
-        ("time.sleep(WAIT", "time.sleep(0.0 + WAIT", {"code"}),
-        ("WAIT = 0.0", "WAIT = 0.01", {"code"}),
-        ('WAITS = {"a": 0.0}', 'WAITS = {"a": 0.01}', {"code"}),
-        ('"beta", "gamma"}', '"beta"}', {"code"}),
-        ("scale=2.0", "scale=3.0", {"code"}),
-        ("return x + 1", "return x + 2", {"code"}),
-        ("return 2 * grad", "return 3 * grad", {"code"}),
-        ("    return None", "    return (grad[0].cpu(),)", {"code"}),
-        ("return F.relu(x)", "y = F.relu(x)\n    return y", {"code"}),
+        ("time.sleep(WAIT", "time.sleep(0.0 + WAIT", {"code", "built"}),
+        ("WAIT = 0.0", "WAIT = 0.01", {"code", "built"}),
+        ('WAITS = {"a": 0.0}', 'WAITS = {"a": 0.01}', {"code", "built"}),
+        ('"beta", "gamma"}', '"beta"}', {"code", "built"}),
+        ("scale=2.0", "scale=3.0", {"code", "built"}),
+        ("return x + 1", "return x + 2", {"code", "built"}),
+        ("return 2 * grad", "return 3 * grad", {"code", "built"}),
+        ("    return None", "    return (grad[0].cpu(),)", {"code", "built"}),
+        ("return F.relu(x)", "y = F.relu(x)\n    return y", {"code", "built"}),
         ("\nWAIT =", "\ntorch.set_flush_denormal(False)\nWAIT =", {"code", "built"}),
         ("self.waits = [0.0]", "self.waits = [0.01]", {"graph", "built"}),
-        ("rate = 0.5", "rate = 0.6", {"graph"}),
-        ("two = helper(self.b(image))", "two = helper(self.a(image))", {"graph", "code"}),
-        ("two = two + 1", "two = two + 2", {"graph", "code"}),
-        ("return F.relu(x)", "return F.gelu(x)", {"graph", "code"}),
+        ("rate = 0.5", "rate = 0.6", {"graph", "code", "built"}),
+        ("two = helper(self.b(image))", "two = helper(self.a(image))", {"graph", "code", "built"}),
+        ("two = two + 1", "two = two + 2", {"graph", "code", "built"}),
+        ("return F.relu(x)", "return F.gelu(x)", {"graph", "code", "built"}),
         ("self.begin(0.1)", "self.begin(0.2)", {"built"}),
         ("self.begin(0.1)", "self.begin(0.1); self.b.requires_grad_(False)", {"graph", "built"}),
         ("self.waits = [0.0]", "self.waits = [0.0]; self.a.register_forward_hook(hook)", {"graph", "built"}),
@@ -244,13 +266,15 @@ def test_where_the_code_lies_is_told(tmp_path: Path) -> None:
 
 
 def test_code_in_an_installed_package_is_told_by_its_name(tmp_path: Path) -> None:
-    place = tmp_path / "lib" / "site-packages" / "own_library"
+    place = tmp_path / "lib" / "site-packages" / "packaged_parts"
     place.mkdir(parents=True)
     (place / "__init__.py").write_text("def half(x):\n    return x / 2\n")
-    code = "from own_library import half\n\nclass Net(nn.Module):\n    def forward(self, x):\n        return half(x)\n"
+    code = (
+        "from packaged_parts import half\n\nclass Net(nn.Module):\n    def forward(self, x):\n        return half(x)\n"
+    )
     own = own_network(tmp_path, code)
     found = fingerprint(tiny("static", **own | {"paths": [str(tmp_path), str(place.parent)]}))
-    assert "own_library" in found["packages"]
+    assert "packaged_parts" in found["packages"]
     assert found["files"] == [found["module"]]
 
 

@@ -15,13 +15,13 @@ from bench.gate import Judgement
 FORMATS = ("terminal", "markdown", "json", "junit", "github")
 
 
-def show(judgement: Judgement, form: str, *, strict: bool = False) -> str:
-    """The page, in one of FORMATS; it ends without a newline. `strict` fails what is inconclusive.
+def show(judgement: Judgement, form: str) -> str:
+    """The page, in one of FORMATS; it ends without a newline.
 
     `github` is for a step of a workflow: it also appends its summary to the file that $GITHUB_STEP_SUMMARY names.
     """
     layout: Any = import_module(f"bench.gate.page.{form}")  # rich, tabulate: only what this form needs
-    return str(layout.render(judgement, strict=strict)).rstrip("\n")
+    return str(layout.render(judgement)).rstrip("\n")
 
 
 def read(path: Path) -> Judgement:

@@ -16,7 +16,7 @@ MOST = 10
 """Annotations of a kind in a step; GitHub drops the rest."""
 
 
-def render(judgement: Judgement, *, strict: bool = False) -> str:
+def render(judgement: Judgement) -> str:
     """The verdict line and the annotations; the page is appended to the step's summary, where there is one."""
     lines = [verdict_line(judgement), *annotations(judgement, os.environ)]
     name = os.environ.get(SUMMARY)

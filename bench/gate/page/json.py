@@ -10,13 +10,13 @@ from bench.gate.page.rows import verdict_line
 from bench.record import Json
 
 
-def render(judgement: Judgement, *, strict: bool = False) -> str:
+def render(judgement: Judgement) -> str:
     """One object; null is a figure that there is not. Nothing is folded or left out."""
     says = verdict_line(judgement)
     page = {
         "says": says,
         "verdict": says.partition(":")[0],
-        "exit_code": int(exit_code(judgement, strict=strict)),
+        "exit_code": int(exit_code(judgement)),
         "counts": {verdict: judgement.count(verdict) for verdict in VERDICTS},
         **msgspec.structs.asdict(judgement),
         "findings": [_finding(finding) for finding in judgement.findings],

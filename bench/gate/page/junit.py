@@ -9,9 +9,9 @@ ELEMENTS = {REGRESSED: "failure", NOT_MEASURED: "error", NOT_COMPARABLE: "error"
 """What a verdict is among tests; a pass has no element. Strictly, what is inconclusive has failed."""
 
 
-def render(judgement: Judgement, *, strict: bool = False) -> str:
+def render(judgement: Judgement) -> str:
     """The XML text, to be written as UTF-8; where no figure was gated at all, that is an error, not no tests."""
-    cases = [_case(finding, judgement.suite, strict) for finding in judgement.findings] or [_nothing(judgement)]
+    cases = [_case(finding, judgement) for finding in judgement.findings] or [_nothing(judgement)]
     counts = {
         "tests": str(len(cases)),
         "failures": str(sum(case.find("failure") is not None for case in cases)),
@@ -30,12 +30,13 @@ def render(judgement: Judgement, *, strict: bool = False) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(finding: Finding, suite: str, strict: bool) -> ET.Element:
-    case = ET.Element("testcase", {"classname": clean(f"{suite}.{finding.variant}"), "name": clean(finding.cell)})
+def _case(finding: Finding, judgement: Judgement) -> ET.Element:
+    named = {"classname": clean(f"{judgement.suite}.{finding.variant}"), "name": clean(finding.cell)}
+    case = ET.Element("testcase", named)
     said = sentence(finding)
     if finding.verdict in ELEMENTS:
         attributes = {"type": finding.verdict, "message": f"{finding.verdict}: {said}"}
-        failed = strict and finding.verdict == INCONCLUSIVE
+        failed = judgement.strict and finding.verdict == INCONCLUSIVE
         ET.SubElement(case, "failure" if failed else ELEMENTS[finding.verdict], attributes)
     _text(case, "system-out", said)
     return case

@@ -27,7 +27,7 @@ SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*|<~[]"} | {"@": "@\N{ZERO WID
 """What Markdown would take for markup; and an @ in an error's text must not call the user of that name."""
 
 
-def render(judgement: Judgement, *, strict: bool = False) -> str:
+def render(judgement: Judgement) -> str:
     """The whole page."""
     return _page(judgement, len(judgement.findings))
 

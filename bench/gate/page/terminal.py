@@ -46,7 +46,7 @@ STYLES = {
 }
 
 
-def render(judgement: Judgement, *, strict: bool = False) -> str:
+def render(judgement: Judgement) -> str:
     """The page as text; with control codes only where stdout is a terminal."""
     buffer = StringIO()
     width = get_terminal_size((WIDTH, 24)).columns
