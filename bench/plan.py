@@ -133,8 +133,6 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
 def _of_accuracy(suite: Suite, variant: Variant, round_: int) -> Json:
     """What a training to the end needs: its budget, its metrics, the modes that are checked on the weights."""
     train = {k: v for k, v in variant.train.items() if k not in ("rounds", "seeds", "timeout") and v is not False}
-    if "samples" in train:
-        train.pop("epochs", None)
     checks = {name: mode.plugins for name, mode in suite.modes.items() if mode.plugins}
     # Each round is a training from other weights on other images' order.
     timeout = variant.train.get("timeout", TRAINING)

@@ -26,7 +26,6 @@ from bench.record import (
     fingerprints,
 )
 
-
 TEXT = st.text(max_size=8)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 COUNT = st.integers(0, 2**53)

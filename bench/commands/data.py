@@ -18,9 +18,12 @@ from bench.pairs import pairs
 from bench.record import Job
 from bench.suite.checks import PASSED_TO_DATA
 
-SPLITS = ("train", "val")
-VAL_SHARE = 10
-"""Training images for each validation image that is written beside them."""
+SPLITS = ("train", "val", "test")
+WRITTEN = ("train", "val")
+"""Splits that are written where none is asked for: every data set has them."""
+
+TRAIN_SHARE = 10
+"""Training images for each image of another split that is written beside them."""
 
 PARTIAL = ".partial"
 """Folder within the asked one in which files lie until all of them are there."""
@@ -96,19 +99,19 @@ def drawn(folder: Path, title: str) -> bytes:
 @about_a_data_set
 @click.argument("folder", metavar="DIR", type=Path)
 @click.option("--n", "count", type=click.IntRange(min=1), default=2000, show_default=True, help="How many images.")
-@click.option("--split", "splits", multiple=True, type=click.Choice(SPLITS), help="Only this split [default: both].")
+@click.option("--split", "splits", multiple=True, type=click.Choice(SPLITS), help="[default: train and val]")
 @click.option("--force", is_flag=True, help="Replace these splits in a DIR that was written so.")
 def write(name: str, folder: Path, count: int, force: bool, **asked: Any) -> int:
     """Write the data set NAME to JPEG files in DIR.
 
     DIR/train and DIR/val get images of quality 90 and an annotation.json: N images for training and a tenth as many
-    for validation; where one split alone is asked for, it has N. They are in place only when all of them are there.
+    for validation. So does DIR/test where --split asks for it and the data set has it; without training images, the
+    splits that are asked for have N each. They are in place only when all of them are there.
     Read them with `use = "jpeg_people"` in a suite, and `bench run SUITE --data jpeg_people=DIR`.
     """
-    splits = [split for split in SPLITS if split in (asked["splits"] or SPLITS)]
-    counts = dict.fromkeys(splits, count)
-    if len(splits) > 1:
-        counts["val"] = max(1, count // VAL_SHARE)
+    splits = [split for split in SPLITS if split in (asked["splits"] or WRITTEN)]
+    share = TRAIN_SHARE if "train" in splits else 1
+    counts = {split: count if split == "train" else max(1, count // share) for split in splits}
     job = job_for("write", name, counts, asked, out=str(folder))
     numbers = " and ".join(f"{number} {split}" for split, number in counts.items())
     try:

@@ -2,7 +2,8 @@
 
 What wins over what, the last one first: the keys of a variant that the profile names
 (`[profiles.quick.variant.NAME]`), the variant's own keys, the profile, the suite. Tables merge key by key; lists
-and single values replace. Options of one data set are not handed on to another one.
+and single values replace. Options of one data set are not handed on to another one, and a table that says in
+`samples` how long a training is drops `epochs` from the ones before, and the other way round.
 """
 
 import tomllib
@@ -16,7 +17,7 @@ import msgspec
 from bench import plugins
 from bench.errors import SuiteError, UsageError, nearest
 from bench.record import Protocol
-from bench.suite.checks import DATA_KEYS, DEFAULT_MODES, problems
+from bench.suite.checks import DATA_KEYS, DEFAULT_MODES, LENGTHS, problems
 from bench.suite.positions import describe, line_of_broken
 from bench.suite.schema import Recipe, SuiteTable, Table, shape_problems
 from bench.suite.sweep import Point, expand
@@ -219,11 +220,12 @@ def _recipes(raw: Json, home: Path) -> dict[str, Json]:
 def _resolve(raw: Json, file: Path, profile: str, recipes: Mapping[str, Json]) -> Suite:
     chosen = raw.get("profiles", {}).get(profile, {})
     base = {**raw, **chosen}
-    for key in ("infer", "train", "modes", "gate", "protocol", "budget"):
+    for key in ("infer", "modes", "gate", "protocol", "budget"):
         base[key] = {**raw.get(key, {}), **chosen.get(key, {})}
     base["modes"] = base["modes"] or DEFAULT_MODES
     base["data"] = _merge_data([raw["data"], chosen.get("data", {})])
-    base["train"] = {"mode": next(iter(base["modes"])), **base["train"]}
+    mode = {"mode": next(iter(base["modes"]))}
+    base["train"] = _merge_train([mode, raw.get("train", {}), chosen.get("train", {})])
     plain = ("title", "source", "task", "baseline", "rounds", "seed", "timeout", "gate", "budget")
     return Suite(
         name=file.stem,
@@ -260,7 +262,7 @@ def _variants(base: Json, profile: str, recipes: Mapping[str, Json], home: Path)
 
 def _variant(base: Json, layers: list[Json], point: Point, recipes: Mapping[str, Json], home: Path) -> Variant:
     written, named = layers
-    train = _merge([base["train"], *(layer.get("train", {}) for layer in layers)])
+    train = _merge_train([base["train"], *(layer.get("train", {}) for layer in layers)])
     if "recipe" in train:
         train["recipe"] = recipes[train["recipe"]]
     weights = named.get("weights", written.get("weights", ""))
@@ -279,6 +281,15 @@ def _variant(base: Json, layers: list[Json], point: Point, recipes: Mapping[str,
 
 def _merge(tables: Sequence[Json]) -> Json:
     return {key: value for table in tables for key, value in table.items()}
+
+
+def _merge_train(tables: Sequence[Json]) -> Json:
+    merged: Json = {}
+    for table in tables:
+        if not table.keys().isdisjoint(LENGTHS):
+            merged = {key: value for key, value in merged.items() if key not in LENGTHS}
+        merged |= table
+    return merged
 
 
 def _merge_data(tables: Sequence[Json]) -> Json:

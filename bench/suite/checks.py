@@ -32,6 +32,9 @@ PASSED_TO_DATA = ("split", "size", "count")
 DEFAULT_MODES: Json = {"fp32": {}}
 """The modes of a suite that names none."""
 
+LENGTHS = ("samples", "epochs")
+"""Keys of [train] that say how long a training for accuracy is, of which the last one written counts."""
+
 _TIMES = ("min", "h", "s", "ms", "us")
 
 
@@ -289,6 +292,12 @@ def _training_needs(raw: Json, home: Path) -> Iterator[Problem]:
                         yield Problem(("train", key), f"measure '{name}' needs train.{key}", f"write {key} = {example}")
 
 
+def _lengths(raw: Json, _: Path) -> Iterator[Problem]:
+    for place, table in _everywhere(raw, "train"):
+        if table.keys() >= {*LENGTHS}:
+            yield Problem((*place, "epochs"), "samples and epochs both say how long is trained", "write one of them")
+
+
 def _factors(raw: Json, _: Path) -> Iterator[Problem]:
     keys = {"infer": list(InferPart.model_fields), "train": list(TrainPart.model_fields), "data": list(DATA_KEYS)}
     for scope, table in _scopes(raw):
@@ -368,6 +377,7 @@ CHECKS: tuple[Check, ...] = (
     _baseline,
     _training_mode,
     _training_needs,
+    _lengths,
     _factors,
     _profiles,
     _weights,

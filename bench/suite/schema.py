@@ -113,7 +113,7 @@ class TrainPart(Table):
     recipe: str | None = Field(default=None, description="Name of a file in recipes/, beside the suite or installed.")
     batch: Count | None = None
     epochs: Count | None = Field(default=None, description="Training for accuracy, in epochs of data.train images.")
-    samples: Count | None = Field(default=None, description="Training for accuracy, in images; wins over `epochs`.")
+    samples: Count | None = Field(default=None, description="Training for accuracy, in images, instead of `epochs`.")
     mode: str | None = Field(
         default=None, description="The mode that accuracy is trained in; the first where not given."
     )

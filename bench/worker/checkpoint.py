@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+from contextlib import suppress
 from errno import EINVAL
 from hashlib import sha256
 from pathlib import Path
@@ -14,8 +16,19 @@ from torch import Tensor, nn
 from bench.errors import Failed
 from bench.record import Job
 
-BROKEN = (RuntimeError, LookupError, EOFError, ValueError, TypeError, AttributeError)
-"""What torch.load raises for bytes that are no checkpoint, by where they stop to make sense."""
+BROKEN = (
+    *(RuntimeError, LookupError, EOFError, ValueError, TypeError, AttributeError),
+    *(AssertionError, struct.error),  # of the format that torch wrote before 1.6
+)
+"""What torch.load, and reading what it gives, raise for what is no checkpoint, by where it stops to make sense."""
+
+PART = ".part"
+"""What a file's name ends with until it is complete."""
+
+POINTER = b"version https://git-lfs"
+"""How the file begins that Git LFS leaves in place of one that it has not fetched."""
+
+INSTEAD = "put a file there that torch.save(model.state_dict(), PATH) wrote"
 
 
 def file(job: Job, name: str) -> Path | None:
@@ -24,8 +37,9 @@ def file(job: Job, name: str) -> Path | None:
 
 
 def hashes(job: Job) -> dict[str, str]:
-    """Name -> sha256 of every file that a job has kept."""
-    kept = sorted(Path(job.artefacts).glob(f"{job.id}-*")) if job.artefacts else []
+    """Name -> sha256 of every file that a job has kept; what a kill has left incomplete is none."""
+    found = sorted(Path(job.artefacts).glob(f"{job.id}-*")) if job.artefacts else []
+    kept = [path for path in found if path.suffix != PART]
     return {path.name: sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
@@ -46,7 +60,7 @@ def put(data: bytes, path: Path) -> None:
     Raises:
         Failed: it cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}{PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as out:
@@ -55,30 +69,42 @@ def put(data: bytes, path: Path) -> None:
             os.fsync(out.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be no folder to unlink it from
+            part.unlink()
         kept = "; the last complete one is kept" if path.exists() else ""
-        raise Failed(
-            f"{path.name}: cannot be written ({error.strerror}){kept}; free some space, then --resume"
-        ) from None
+        instead = "free some space or make its folder writable, then --resume"
+        raise Failed(f"{path.name}: cannot be written ({error.strerror}){kept}; {instead}") from None
 
 
-def load(path: Path) -> Any:
+def load(path: Path, instead: str = INSTEAD) -> Any:
     """What a checkpoint holds, tensors on the CPU.
+
+    Args:
+        instead: what to do where it cannot be loaded, for the message.
 
     Raises:
         Failed: there is none, or it is not a whole checkpoint of plain data.
     """
+    wrong = "truncated, or no checkpoint of torch"
     try:
+        if is_pointer(path):
+            raise Failed(f"{path.name}: a Git LFS pointer; fetch the file: git lfs pull")
         return torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
-        if error.errno == EINVAL:  # the archive's table lies at its end, and torch seeks before the beginning
-            raise Failed(f"{path.name}: truncated, or no checkpoint of torch") from None
-        raise Failed(f"{path.name}: cannot be read ({error.strerror})") from None
-    except UnpicklingError:
-        hint = "save it with torch.save(model.state_dict(), PATH)"
-        raise Failed(f"{path.name}: holds more than tensors and plain data, and is not run; {hint}") from None
+        if error.errno != EINVAL:  # the archive's table lies at its end, and torch seeks before the beginning
+            wrong = f"cannot be read ({error.strerror})"
+    except UnpicklingError as error:
+        if "GLOBAL" in str(error):  # a class or function, which torch would have to call
+            wrong = "holds more than tensors and plain data, and is not run"
     except BROKEN:
-        raise Failed(f"{path.name}: truncated, or no checkpoint of torch") from None
+        pass
+    raise Failed(f"{path.name}: {wrong}; {instead}")
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether Git LFS has left its pointer in place of a file."""
+    with path.open("rb") as file:
+        return file.read(len(POINTER)) == POINTER
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -91,9 +117,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
-        raise Failed(
-            f"{path.name}: not a state dict (name -> tensor); save it with torch.save(model.state_dict(), PATH)"
-        )
+        raise Failed(f"{path.name}: not a state dict (name -> tensor); {INSTEAD}")
     wanted = model.state_dict()
     wrong = [
         *(f"{name} is missing" for name in wanted if name not in state),
@@ -106,5 +130,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
     ]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise Failed(f"{path.name}: weights of another architecture: {wrong[0]}{more}")
+        instead = "write the arch and options that they were trained with, or other weights"
+        raise Failed(f"{path.name}: weights of another architecture: {wrong[0]}{more}; {instead}")
     model.load_state_dict(state)

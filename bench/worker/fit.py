@@ -140,10 +140,24 @@ def resumed(subject: Subject, learner: train.Learner, last: Path) -> Course:
     Raises:
         Failed: it is broken, or of another job.
     """
-    state: dict[str, Any] = checkpoint.load(last)
-    if not isinstance(state, dict) or state.get("job") != subject.job.id:
-        raise Failed(f"{last.name}: not a checkpoint of this job; delete it to train from the beginning")
-    checkpoint.load_weights(subject.model, last)
+    instead = f"delete {last} to train from the beginning"
+    state = checkpoint.load(last, instead)
+    try:
+        return taken_over(state, subject, learner)
+    except torch.OutOfMemoryError:
+        raise
+    except checkpoint.BROKEN:
+        raise Failed(f"{last.name}: not a checkpoint of this job; {instead}") from None
+
+
+def taken_over(state: Any, subject: Subject, learner: train.Learner) -> Course:
+    """The course so far, with the network, the learner and the random numbers as they were then.
+
+    Raises one of checkpoint.BROKEN where the state is none of this job's.
+    """
+    if state["job"] != subject.job.id:
+        raise ValueError(f"of job {state['job']}")
+    subject.model.load_state_dict(state["model"])
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.scaler.load_state_dict(state["scaler"])
     torch.set_rng_state(state["random"][0])

@@ -4,7 +4,10 @@ A map is a quarter of the image or smaller; `stride` is image pixels per cell. C
 centre of cell (x, y) lies at image pixel (x + 0.5) * stride.
 """
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 CUTOFF = 3.0  # in sigmas: the window outside which a target is exactly zero, 7x7 cells at sigma 1
@@ -40,26 +43,28 @@ def _bell(distance: Tensor, sigma: float) -> Tensor:
     return torch.exp(-(distance**2) / (2 * sigma**2)) * near
 
 
-def decode(maps: Tensor) -> Tensor:
+def decode(maps: Tensor | NDArray[Any]) -> Tensor:
     """The cell of each map's maximum, moved a quarter cell towards its larger neighbour.
 
     The move is made per axis where both neighbours exist, and not where no value is positive.
 
     Args:
-        maps: N K H W.
+        maps: N K H W, of any real type.
 
     Returns:
         N K 2, float32 (x, y) in cells.
     """
-    n, k, height, width = maps.shape
-    peak, index = maps.reshape(n, k, -1).max(dim=-1)
+    maps = torch.as_tensor(maps)
+    height, width = maps.shape[-2:]
+    flat = maps.flatten(2)
+    peak, index = flat.max(dim=-1)
     x, y = index % width, index // width
-    flat = maps.reshape(n, k, -1)
 
     def offset(position: Tensor, length: int, step: int) -> Tensor:
         inside = (position > 0) & (position < length - 1) & (peak > 0)
         after = flat.gather(-1, (index + step).clamp(max=height * width - 1)[..., None])[..., 0]
         before = flat.gather(-1, (index - step).clamp(min=0)[..., None])[..., 0]
-        return 0.25 * torch.sign(after - before) * inside
+        # In float64, since uint8 has no negative numbers and bfloat16 no quarters beyond 64.
+        return 0.25 * torch.sign(after.double() - before.double()) * inside
 
     return torch.stack([x + offset(x, width, 1), y + offset(y, height, width)], dim=-1).float()

@@ -130,18 +130,37 @@ def ready_check(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
     if job.device.startswith("cuda:") and int(job.device.partition(":")[2]) >= torch.cuda.device_count():
         raise Failed(f"device {job.device}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0")
     subject = prepare_static(job)
-    environment["network"], output = network.fingerprint(subject)
+    environment["network"] = network.fingerprint(subject)[0]
     batch = load_dataset(job, "val").batch([0], torch.device("cpu"))
     for name in job.metrics:
         missing = [key for key in plugins.load("metric", name).KEYS if key not in batch]
         if missing:
             raise Failed(f"data set '{job.data['use']}' has no {', '.join(missing)}: metric '{name}' needs them")
-    joints = batch.get("joints")
-    builder = getattr(module, job.arch.partition(":")[2] or "build", None)
-    takes_joints = builder is not None and "joints" in signature(builder).parameters
-    if takes_joints and joints is not None and output.shape[1] != joints.shape[1]:
-        raise Failed(f"joints = {output.shape[1]}: data set '{job.data['use']}' has {joints.shape[1]}")
+    if "joints" in batch:
+        builder = getattr(module, job.arch.partition(":")[2] or "build", None)
+        takes_joints = builder is not None and "joints" in signature(builder).parameters
+        if takes_joints or job.metrics:
+            check_heads(subject, batch["joints"].shape[1], takes_joints=takes_joints)
     return subject
+
+
+def check_heads(subject: Subject, joints: int, *, takes_joints: bool) -> None:
+    """That the prediction has as many joints as the data, and every output a map for each where it is to be scored.
+
+    Raises:
+        Failed: an output is another one; the reason begins with the option that is wrong, where that is known.
+    """
+    data, scored = f"data set '{subject.job.data['use']}' has {joints} joints", bool(subject.job.metrics)
+    with torch.no_grad():
+        outputs = subject.forward(subject.inputs[0])
+    for output in outputs if scored else outputs[-1:]:
+        maps = output.dim() == 4
+        if output.shape[1:2] == (joints,) and (maps or not scored):
+            continue
+        if takes_joints and maps:
+            raise Failed(f"joints = {output.shape[1]}: {data}; write joints = {joints}")
+        found = " ".join(map(str, output.shape[1:]))
+        raise Failed(f"an output is N {found}, not N {joints} h w: {data}; build the network with a map for each")
 
 
 def ready_graph(job: Job, _: list[Value], environment: dict[str, Any]) -> None:

@@ -92,6 +92,36 @@ def test_files_are_shown_as_their_source_is(written: tuple[Project, Done]) -> No
         assert (marks & again).sum() > 0.95 * marks.sum()
 
 
+def test_the_split_that_is_kept_for_the_end_is_written_where_it_is_asked_for(project: Project) -> None:
+    shared = ("--n", "20", "--size", "32")
+    everything = [f"--split={split}" for split in ("test", "train", "val")]
+    done = project.bench("data", "write", "synthetic", "people", *shared, *everything)
+    assert done.code == 0, done.err
+    assert "to people: 20 train and 2 val and 2 test\n" in done.err
+    done = project.bench("data", "write", "synthetic", "people", *shared, "--split=test", "--split=val", "--force")
+    assert done.code == 0, done.err
+    assert "to people: 20 val and 20 test\n" in done.err
+    annotation = json.loads((project.folder / "people" / "test" / "annotation.json").read_text())
+    assert (annotation["split"], len(annotation["people"])) == ("test", 20)
+
+
+def test_the_test_split_is_shown_of_files_as_of_their_source(project: Project) -> None:
+    shown = ("--split", "test", "--n", "2", "--size", "32")
+    assert project.bench("data", "write", "synthetic", "people", *shown).code == 0
+    assert project.bench("data", "show", "synthetic", "--out", "a.png", *shown).code == 0
+    done = project.bench("data", "show", "jpeg_people", "--data", "jpeg_people=people", "--out", "b.png", *shown)
+    assert (done.code, done.out) == (0, "b.png\n"), done.err
+    right = [(sheet(project, name)[28 : 28 + 256] == (255, 200, 30)).all(-1) for name in ("a.png", "b.png")]
+    assert right[0].sum() > 50 and (right[0] & right[1]).sum() > 0.95 * right[0].sum()
+
+
+def test_a_data_set_without_a_test_split_does_not_show_one(written: tuple[Project, Done]) -> None:
+    project, _ = written
+    done = project.bench("data", "show", "jpeg_people", "--data=jpeg_people=people", "--out=x.png", "--split=test")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("people/test/annotation.json: no such file; make it: bench data write NAME DIR")
+
+
 def test_a_training_reads_the_files(written: tuple[Project, Done]) -> None:
     project, _ = written
     project.suite(TRAINED.replace("train = 4", "train = 20") + TRAIN + hourglass("a", 4) + PROTOCOL, "files")
@@ -141,7 +171,7 @@ WRONG = (
     Wrong("show synthetic --out x.png --n 0", "Invalid value for '--n': 0 is not in the range 1<=x<=100"),
     Wrong("write synthetic new --n 0", "Invalid value for '--n': 0 is not in the range x>=1"),
     Wrong("write synthetic new --size 0", "Invalid value for '--size': 0 is not in the range x>=1"),
-    Wrong("write synthetic new --split test", "Invalid value for '--split': 'test' is not one of 'train', 'val'"),
+    Wrong("write synthetic new --split tst", "Invalid value for '--split': 'tst' is not one of 'train', 'val', 'test'"),
     Wrong("show synthetic --out x.jpg", "--out x.jpg: a PNG is written; name it x.png"),
     Wrong("show synthetic", "Missing option '--out'"),
     Wrong("shwo synthetic", "No such command 'shwo'. Did you mean 'show'?"),

@@ -97,6 +97,46 @@ def test_heads_that_do_not_fit_the_joints_are_refused(project: Project) -> None:
     assert "joints = 14: data set 'synthetic' has 16" in refused(project)
 
 
+OWN = '''"""A convolution with heads of its own, or their sums."""
+
+from torch import nn
+
+
+class Net(nn.Module):
+    """As many channels as it is told."""
+
+    def __init__(self, heads, sums):
+        super().__init__()
+        self.conv, self.sums = nn.Conv2d(3, heads, 3, 4, 1), sums
+
+    def forward(self, image):
+        maps = self.conv(image)
+        return [maps.mean((2, 3)) if self.sums else maps]
+
+
+def build(heads: int = 16, sums: bool = False) -> nn.Module:
+    """A network."""
+    return Net(heads, sums)
+'''
+
+
+def test_heads_that_do_not_fit_are_refused_whatever_their_option_is_called(project: Project) -> None:
+    project.write("archs/own.py", OWN)
+    wrong = {"one": "{ heads = 1 }", "k15": "{ heads = 15 }", "k17": "{ heads = 17 }", "sums": "{ sums = true }"}
+    variants = "".join(f'\n[[variants]]\nname = "{n}"\narch = "own"\noptions = {o}\n' for n, o in wrong.items())
+    suite = text(variants)
+    project.suite(suite)
+    done = run(project)
+    assert (done.code, project.runs) == (2, [])
+    found = {"one": "1 4 4", "k15": "15 4 4", "k17": "17 4 4", "sums": "16"}
+    lines = {name: 1 + suite[: suite.index(f'name = "{name}"')].count("\n") - 1 for name in wrong}
+    assert done.said == [
+        f"suites/tiny.toml:{lines[name]}: variant '{name}': an output is N {shape}, not N 16 h w: data set 'synthetic' "
+        "has 16 joints; build the network with a map for each"
+        for name, shape in found.items()
+    ]
+
+
 def weights(project: Project, content: object) -> None:
     torch.save(content, project.folder / "suites" / "net.pt")
     project.suite(text(hourglass("a", 8, 'weights = "net.pt"')))
@@ -104,14 +144,24 @@ def weights(project: Project, content: object) -> None:
 
 def test_weights_of_another_architecture_are_refused(project: Project) -> None:
     weights(project, build(stacks=1, features=4, depth=1).state_dict())
-    assert "net.pt: weights of another architecture: " in refused(project)
+    line = refused(project)
+    assert "net.pt: weights of another architecture: " in line
+    assert line.endswith("; write the arch and options that they were trained with, or other weights")
 
 
 def test_truncated_weights_are_refused(project: Project) -> None:
     weights(project, build(stacks=1, features=8, depth=1).state_dict())
     path = project.folder / "suites" / "net.pt"
     path.write_bytes(path.read_bytes()[:4000])
-    assert "net.pt: truncated, or no checkpoint of torch" in refused(project)
+    line = refused(project)
+    assert "net.pt: truncated, or no checkpoint of torch; put a file there that torch.save(" in line
+
+
+def test_a_pointer_in_place_of_weights_says_how_to_fetch_them(project: Project) -> None:
+    weights(project, {})
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    project.write("suites/net.pt", pointer)
+    assert refused(project).endswith("net.pt: a Git LFS pointer; fetch the file: git lfs pull")
 
 
 def test_weights_that_are_no_state_dict_are_refused(project: Project) -> None:
@@ -146,6 +196,40 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(project: Project) -> N
         for record in (broken, again)
     ]
     assert curves[0] == curves[1]
+
+
+def test_a_broken_checkpoint_says_what_to_delete_and_then_the_training_begins_anew(project: Project) -> None:
+    project.suite(text(hourglass("a", 8), samples=60, validations=15))
+    running = project.start("run", "suites/tiny.toml")
+    until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=60)
+    (file,) = project.runs
+    (last,) = project.results.rglob("*-last.pt")
+    last.write_bytes(last.read_bytes()[:1000])
+    broken = run(project, "--resume", file.stem)
+    place = last.relative_to(project.folder)
+    reason = json.loads(file.read_text().splitlines()[-1])["reason"]
+    assert broken.code == 5
+    assert reason.endswith(f"truncated, or no checkpoint of torch; delete {place} to train from the beginning")
+    last.unlink()
+    again = run(project, "--resume", file.stem)
+    assert again.code == 0, again.err
+
+
+def test_pictures_that_cannot_be_kept_cost_no_training(project: Project) -> None:
+    project.suite(text(hourglass("a", 8), samples=60, validations=15))
+    running = project.start("run", "suites/tiny.toml")
+    until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
+    (last,) = project.results.rglob("*-last.pt")
+    last.with_name(last.name.replace("last.pt", "examples.npz.part")).symlink_to("/dev/full")
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    record = json.loads(project.runs[0].read_text().splitlines()[-1])
+    values = {value["quantity"]["name"]: value for value in record["values"]}
+    assert record["status"] == "ok"
+    assert "value" in values["pckh.total"]
+    assert values["examples"]["reason"].endswith("examples.npz: cannot be written (No space left on device)")
 
 
 def test_a_full_disk_ends_a_training_with_one_clear_line(project: Project) -> None:

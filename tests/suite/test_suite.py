@@ -55,6 +55,24 @@ def test_what_wins_over_what(good: Path) -> None:
     assert suite.variants[0].data["size"] == [256, 128]
 
 
+def lengths(file: Path, profile: str) -> list[dict[str, int]]:
+    """What each variant says of how long it is trained."""
+    tables = [variant.train for variant in load_suite(file, profile).variants]
+    return [{key: table[key] for key in ("samples", "epochs") if key in table} for table in tables]
+
+
+@pytest.mark.parametrize(("base", "other"), [("samples = 320", "epochs = 50"), ("epochs = 50", "samples = 320")])
+def test_who_says_how_long_a_training_is_drops_what_was_said_before(tmp_path: Path, base: str, other: str) -> None:
+    text = GOOD.replace("[train]", f"[train]\n{base}").replace("batch = 16 }", f"batch = 16 }}\ntrain = {{ {other} }}")
+    text = text.replace('name = "own"', f'name = "own"\ntrain = {{ {other} }}')
+    text = text.replace("variant.a]\ntrain = { batch = 2 }", f"variant.own]\ntrain = {{ {base} }}")
+    file = write(tmp_path, text)
+    first, second = ({key: int(number)} for key, _, number in (part.partition(" = ") for part in (base, other)))
+    assert lengths(file, "") == [first, first, first, second]
+    assert lengths(file, "quick") == [first, first, first, first]
+    assert lengths(file, "gpu") == [second, second]
+
+
 def test_a_variant_is_left_out_of_other_profiles(good: Path) -> None:
     suite = load_suite(good, "gpu")
     assert [v.name for v in suite.variants] == ["a", "own"]

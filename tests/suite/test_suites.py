@@ -32,6 +32,16 @@ def test_every_suite_names_the_schema_and_follows_it(file: Path) -> None:
     jsonschema.validate(tomllib.loads(text), schema())
 
 
+@pytest.mark.parametrize("file", sorted(SUITES.glob("*.toml")), ids=lambda file: file.stem)
+def test_no_claim_is_about_a_control_that_must_not_learn(file: Path) -> None:
+    """Its figures are flagged as not learnt where it behaves, and a claim about such figures is never decided."""
+    suite = load_suite(file)
+    controls = [variant.name for variant in suite.variants if variant.data["options"].get("shuffled")]
+    assert controls or file.stem != "sanity_pose"
+    conditions = [condition for claim in suite.claims for condition in claim.holds_if]
+    assert not [condition for condition in conditions for name in controls if f"'{name}'" in condition]
+
+
 @pytest.fixture(scope="module")
 def study() -> Suite:
     return load_suite(SUITES / "stacked_speed.toml")

@@ -49,7 +49,8 @@ def test_a_checkpoint_of_a_training_serves_as_weights(tmp_path: Path) -> None:
 )
 def test_another_architecture_is_named_by_its_first_difference(weights: Path, other: nn.Module, message: str) -> None:
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
-    with pytest.raises(Failed, match=rf"^net\.pt: weights of {message}$"):
+    instead = "write the arch and options that they were trained with, or other weights"
+    with pytest.raises(Failed, match=rf"^net\.pt: weights of {message}; {instead}$"):
         checkpoint.load_weights(other, weights)
     assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
 
@@ -67,14 +68,52 @@ def text(path: Path) -> None:
     path.write_text("hello")
 
 
+def json(path: Path) -> None:
+    path.write_text('{"format": 1}')
+
+
+def array(path: Path) -> None:
+    path.write_bytes(b"\x93NUMPY\x01\x00v\x00")
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [half, half_of_a_larger_one, text, empty])
+INSTEAD = r"put a file there that torch\.save\(model\.state_dict\(\), PATH\) wrote$"
+
+
+@pytest.mark.parametrize("spoil", [half, half_of_a_larger_one, text, json, array, empty])
 def test_what_is_no_whole_checkpoint_says_so(weights: Path, spoil: Any) -> None:
     spoil(weights)
-    with pytest.raises(Failed, match=r"^net\.pt: truncated, or no checkpoint of torch$"):
+    with pytest.raises(Failed, match=rf"^net\.pt: truncated, or no checkpoint of torch; {INSTEAD}"):
+        checkpoint.load_weights(network(), weights)
+
+
+def test_the_older_format_is_read_and_its_truncation_told_wherever_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(network().state_dict(), path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    checkpoint.load_weights(network(), path)
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(Failed, match=rf"^net\.pt: (truncated, or no checkpoint|holds more than).*; {INSTEAD}"):
+            checkpoint.load(path)
+
+
+def test_the_older_format_without_one_of_its_storages_says_so(tmp_path: Path) -> None:
+    path, tensor = tmp_path / "net.pt", torch.ones(2)
+    torch.save({"a": tensor}, path, _use_new_zipfile_serialization=False)
+    key = str(tensor.untyped_storage()._cdata).encode()
+    before, key, after = path.read_bytes().rpartition(key)
+    path.write_bytes(before + key[::-1] + after)
+    with pytest.raises(Failed, match=r"^net\.pt: truncated, or no checkpoint of torch"):
+        checkpoint.load(path)
+
+
+def test_a_pointer_of_git_lfs_says_how_to_fetch_the_file(weights: Path) -> None:
+    weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(Failed, match=r"^net\.pt: a Git LFS pointer; fetch the file: git lfs pull$"):
         checkpoint.load_weights(network(), weights)
 
 
@@ -103,7 +142,7 @@ def test_plain_data_that_is_no_state_dict_says_what_to_save(tmp_path: Path, stat
 
 
 def test_no_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match=r"^gone\.pt: cannot be read \(No such file or directory\)$"):
+    with pytest.raises(Failed, match=rf"^gone\.pt: cannot be read \(No such file or directory\); {INSTEAD}"):
         checkpoint.load(tmp_path / "gone.pt")
 
 
@@ -127,6 +166,12 @@ def test_a_write_on_a_full_device_is_one_clear_line(tmp_path: Path) -> None:
     assert not (tmp_path / "net.pt").exists()
 
 
+def test_a_file_in_place_of_the_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file")
+    with pytest.raises(Failed, match=r"^net\.pt: cannot be written \(File exists\); free some space or make its"):
+        checkpoint.put(b"abc", tmp_path / "folder" / "net.pt")
+
+
 def test_a_job_without_a_folder_keeps_nothing() -> None:
     assert checkpoint.file(tiny("accuracy"), "last.pt") is None
     assert checkpoint.hashes(tiny("accuracy")) == {}
@@ -139,5 +184,6 @@ def test_hashes_are_of_the_jobs_own_files(tmp_path: Path) -> None:
     checkpoint.put(b"abc", path)
     (tmp_path / f"{job.id}.log").write_text("a log is not an artefact")
     (tmp_path / "other-last.pt").write_bytes(b"x")
+    (tmp_path / f"{job.id}-best.pt.part").write_bytes(b"what a kill left")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert checkpoint.hashes(job) == {f"{job.id}-last.pt": expected}

@@ -1,6 +1,7 @@
 """Trainings to the end: reproducible, resumable, and honest about a loss that is none."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,65 @@ def test_a_checkpoint_of_another_job_is_refused(tmp_path: Path) -> None:
     job, other = asked(tmp_path), asked(tmp_path, seed=1)
     trained(other)
     (tmp_path / f"{other.id}-last.pt").rename(tmp_path / f"{job.id}-last.pt")
-    with pytest.raises(Failed, match="not a checkpoint of this job; delete it"):
+    with pytest.raises(Failed, match=r"not a checkpoint of this job; delete /.* to train from the beginning"):
         trained(job)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def without(key: str) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        torch.save({name: part for name, part in checkpoint.load(path).items() if name != key}, path)
+
+    return spoil
+
+
+def replaced(**parts: Any) -> Callable[[Path], None]:
+    return lambda path: torch.save(checkpoint.load(path) | parts, path)
+
+
+def weights_alone(path: Path) -> None:
+    torch.save(checkpoint.load(path)["model"], path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *(cut, emptied, weights_alone),
+        *(without(key) for key in ("job", "model", "optimizer", "scaler", "course", "random")),
+        *(replaced(**{key: 3}) for key in ("model", "optimizer", "course", "random")),
+        replaced(course={"step": 6, "loss": {}}),
+        lambda path: torch.save(torch.ones(2), path),
+    ],
+)
+def test_a_broken_checkpoint_says_what_to_delete(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    job = asked(tmp_path)
+    whole, _ = trained(job)
+    last = tmp_path / f"{job.id}-last.pt"
+    spoil(last)
+    with pytest.raises(Failed, match=rf"^{last.name}: .*; delete {last} to train from the beginning$"):
+        trained(job)
+    last.unlink()
+    assert trained(job)[0].loss == whole.loss
+
+
+def test_memory_that_runs_out_while_resuming_does_not_blame_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(asked(tmp_path))
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("all gone")
+
+    monkeypatch.setattr(torch.optim.RMSprop, "load_state_dict", full)
+    with pytest.raises(torch.OutOfMemoryError, match="all gone"):
+        trained(asked(tmp_path))
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_says_where(tmp_path: Path) -> None:

@@ -122,6 +122,27 @@ def test_decoding_keeps_no_gradient_type() -> None:
     assert heatmap.decode(torch.rand(1, 1, 4, 4, dtype=torch.float64)).dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    "kind", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.uint8, torch.int32, torch.int64]
+)
+def test_every_type_of_maps_is_decoded_alike(kind: torch.dtype) -> None:
+    """With few bits, a place beyond 256 and its quarter are no number of the maps' own type."""
+    maps = torch.zeros(1, 1, 304, 304, dtype=kind)
+    maps[0, 0, 300, 301], maps[0, 0, 300, 302], maps[0, 0, 299, 301] = 10, 5, 7
+    found = heatmap.decode(maps)
+    assert (found.tolist(), found.dtype) == ([[[301.25, 299.75]]], torch.float32)
+
+
+def test_arrays_are_decoded_as_tensors_are() -> None:
+    maps = torch.rand(2, 3, 6, 9, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(heatmap.decode(maps.numpy()), heatmap.decode(maps))
+
+
+@pytest.mark.parametrize(("n", "k"), [(0, 3), (2, 0), (0, 0)])
+def test_no_maps_have_no_joints(n: int, k: int) -> None:
+    assert heatmap.decode(torch.zeros(n, k, 4, 5)).shape == (n, k, 2)
+
+
 def test_each_axis_has_its_own_stride() -> None:
     joints, labelled = torch.tensor([[[10.0, 91.9]]]), torch.ones(1, 1, dtype=torch.bool)
     maps = heatmap.targets(joints, labelled, (33, 24), stride=(4.0, 130 / 33), sigma=1.0)

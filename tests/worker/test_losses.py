@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.errors import Failed
 from bench.worker import heatmap
 from bench.worker.losses import LOSSES, heatmap_mse
 
@@ -74,6 +75,23 @@ def test_every_stack_gets_a_gradient() -> None:
     outs = [out.requires_grad_() for out in outputs(3, 1, 2)]
     heatmap_mse(outs, batch(torch.ones(1, 2, dtype=torch.bool)), {}).backward()
     assert all(out.grad is not None and out.grad.abs().sum() > 0 for out in outs)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ([(2, 1, 8, 8)], r"\[2, 1, 8, 8\], its target \[2, 4, 8, 8\]"),
+        ([(2, 5, 8, 8)], r"\[2, 5, 8, 8\], its target \[2, 4, 8, 8\]"),
+        ([(1, 4, 8, 8)], r"\[1, 4, 8, 8\], its target \[2, 4, 8, 8\]"),
+        ([(2, 4, 1, 8), (2, 4, 8, 8)], r"\[2, 4, 1, 8\], its target \[2, 4, 8, 8\]"),
+        ([(2, 32)], r"\[2, 32\], its target \[2, 4, 2, 32\]"),
+        ([(2, 4, 2)], r"\[2, 4, 2\], its target \[2, 4, 4, 2\]"),
+        ([(2,)], r"\[2\], its target \[2, 4, 2\]"),
+    ],
+)
+def test_an_output_that_is_no_map_for_each_joint_is_not_broadcast(shapes: list[tuple[int, ...]], said: str) -> None:
+    with pytest.raises(Failed, match=rf"^heatmap_mse: an output is {said}"):
+        heatmap_mse([torch.zeros(shape) for shape in shapes], batch(torch.ones(2, 4, dtype=torch.bool)), {})
 
 
 def test_losses_are_known_by_the_name_of_their_function() -> None:

@@ -336,6 +336,43 @@ def test_a_network_that_does_not_fit_is_refused_with_the_reason(
     assert reason in record.reason
 
 
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ("[maps]", ""),
+        ("[maps, maps]", ""),
+        ("[maps[:, :1]]", "an output is N 1 16 16, not N 16 h w"),
+        ("[maps[:, :15]]", "an output is N 15 16 16, not N 16 h w"),
+        ("[maps[:, :15], maps]", "an output is N 15 16 16, not N 16 h w"),
+        ("[torch.cat([maps, maps[:, :1]], 1)]", "an output is N 17 16 16, not N 16 h w"),
+        ("[maps.mean((2, 3))]", "an output is N 16, not N 16 h w"),
+        ("[maps.mean(3)]", "an output is N 16 16, not N 16 h w"),
+        ("[maps.sum().view(1)]", "an output is N , not N 16 h w"),
+    ],
+)
+def test_a_network_that_is_scored_must_put_out_a_map_for_each_joint(tmp_path: Path, outputs: str, said: str) -> None:
+    code = f"""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3, 2, 1)
+    def forward(self, image):
+        maps = self.conv(image)
+        return {outputs}
+"""
+    own = own_network(tmp_path, code)
+    record = work(tiny("check", metrics=["pckh"], **own))
+    hint = "data set 'random' has 16 joints; build the network with a map for each"
+    assert (record.status, record.reason) == (("failed", f"{said}: {hint}") if said else ("ok", ""))
+    assert work(tiny("check", **own)).status == "ok"  # nothing that is timed depends on it
+
+
+def test_the_option_that_is_wrong_comes_first() -> None:
+    for metrics in ([], ["pckh"]):
+        record = work(tiny("check", metrics=metrics, options=HOURGLASS | {"joints": 5}))
+        assert record.reason == "joints = 5: data set 'random' has 16 joints; write joints = 16"
+
+
 def test_the_same_seed_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[list[Tensor]] = []
     plain = module.answers

@@ -119,6 +119,9 @@ def read(file: Path) -> Annotation:
         raise Failed(f"{file}: format {annotation.format}, this bench reads {FORMAT}; {AGAIN}")
     if not annotation.people:
         raise Failed(f"{file}: broken (nobody is in it); {AGAIN}")
+    bare = next((person.image for person in annotation.people if not person.joints), None)
+    if bare is not None:
+        raise Failed(f"{file}: {bare} has no joints; {AGAIN}")
     counts = {len(each) for person in annotation.people for each in (person.joints, person.labelled, person.visible)}
     if len(counts) > 1 or min(annotation.size) < 1:
         raise Failed(f"{file}: broken (joints or sizes do not fit together); {AGAIN}")

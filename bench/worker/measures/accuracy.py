@@ -29,7 +29,7 @@ CLEARLY = 5.0
 """Points by which the whole interval of the gain over the best constant pose must lie above it."""
 
 SETTLED_SHARE, SETTLED_POINTS = 0.8, 1.0
-"""Converged: the best score up to this share of the training is within so many points of the last."""
+"""Converged: the last score is within so many points, up or down, of the best up to this share of the training."""
 
 FEWEST_VALIDATIONS = 5
 
@@ -48,6 +48,10 @@ CONVERGED = Quantity(name="converged", unit="1", better="higher", title="converg
 MEAN_POSE = Quantity(name="pckh.mean_pose", unit="%", better="none", title="PCKh@0.5 total of the mean pose")
 CONSTANT_POSE = Quantity(
     name="pckh.constant_pose", unit="%", better="none", title="PCKh@0.5 total of the best constant pose"
+)
+
+PICTURES = Quantity(
+    name="examples", unit="1", better="none", title="images kept with their predictions", headline=False
 )
 
 Shown = Sequence[float]
@@ -69,7 +73,6 @@ def measure(subject: Subject) -> Iterator[Value]:
     if problem:
         raise Failed(problem)
     metrics = scored(answering(subject, {}), module, images_of(subject))
-    examples(subject, metrics)
     blind = unseeing(subject, module)
     for value in scores(module, metrics, blind[CONSTANT_POSE], course):
         began = f", trained on from weights {subject.job.weights_hash[:8]}" if subject.job.weights_hash else ""
@@ -80,6 +83,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield from milestones(subject.job, module, course)
     for name, modes in subject.job.checks.items():
         yield from check(subject, name, modes, metrics[-1])
+    yield from examples(subject, metrics)
 
 
 def validate(subject: Subject, learner: train.Learner, module: ModuleType) -> tuple[float, float]:
@@ -203,7 +207,7 @@ def scores(module: ModuleType, metrics: list[Any], blind: Any, course: fit.Cours
     """What the metric says of the prediction, flagged where that is not clearly more than without the image."""
     gain, low, _ = module.change(metrics[-1], blind)
     flags = [] if low > CLEARLY else ["not_learnt"]
-    flags += ["unconverged"] if settled(course.score) is False else []
+    flags += unsettled(late_gain(course.score))
     for value in metrics[-1].compute():
         details = value.details
         if value.quantity.name == module.HEADLINE:
@@ -223,23 +227,32 @@ def by_stack(module: ModuleType, metrics: Sequence[Any]) -> Iterator[Value]:
                 yield msgspec.structs.replace(value, quantity=quantity, details={})
 
 
-def settled(score: fit.Curve) -> bool | None:
-    """Whether the training had converged (see SETTLED_SHARE); None where it was scored too rarely to tell."""
+def late_gain(score: fit.Curve) -> float | None:
+    """Points from the best score up to SETTLED_SHARE to the last; None where it was scored too rarely to tell."""
     if len(score.values) < FEWEST_VALIDATIONS:
         return None
     end = SETTLED_SHARE * score.images[-1]
     before = [value for images, value in zip(score.images, score.values, strict=True) if images <= end]
-    return score.values[-1] - max(before) <= SETTLED_POINTS
+    return score.values[-1] - max(before)
+
+
+def unsettled(gain: float | None) -> list[str]:
+    """The flag of a training that had not converged: whether its score still rose, or had been higher."""
+    if gain is None or abs(gain) <= SETTLED_POINTS:
+        return []
+    return ["unconverged" if gain > 0 else "worsened"]
 
 
 def milestones(job: Job, module: ModuleType, course: fit.Course) -> Iterator[Value]:
     """Whether it converged, and after how many epochs the score reached the metric's thresholds."""
-    done = settled(course.score)
-    rule = f"within {SETTLED_POINTS:g} point of the best of the first {SETTLED_SHARE:.0%} of the training"
-    if done is None:
+    gain = late_gain(course.score)
+    if gain is None:
         yield Value(quantity=CONVERGED, reason=f"fewer than {FEWEST_VALIDATIONS} validations")
     else:
-        yield Value(quantity=CONVERGED, value=int(done), how=rule)
+        how = f"{gain:+.1f} points since the best of the first {SETTLED_SHARE:.0%} of the training"
+        yield Value(
+            quantity=CONVERGED, value=int(not unsettled(gain)), how=f"{how}; at most {SETTLED_POINTS:g} is converged"
+        )
     images = int(job.data.get("train") or 1)
     for threshold in module.THRESHOLDS:
         title = f"epochs until {module.HEADLINE} reaches {threshold:g}"
@@ -299,11 +312,23 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
     yield Value(quantity=change, value=value, low=low, high=high, how=how, flags=flags)
 
 
-def examples(subject: Subject, metrics: list[Any]) -> None:
-    """Keep the first validation images with the truth and what every stack predicts, where the job has a folder."""
+def examples(subject: Subject, metrics: list[Any]) -> Iterator[Value]:
+    """Keep the first validation images with the truth and what every stack predicts, where the job has a folder.
+
+    Yields:
+        Why they are not kept, where they are not: pictures cost no score.
+    """
     path = checkpoint.file(subject.job, "examples.npz")
     if path is None:
         return
+    try:
+        checkpoint.put(pictured(subject, metrics), path)
+    except Failed as error:
+        yield Value(quantity=PICTURES, reason=str(error).partition("; ")[0])
+
+
+def pictured(subject: Subject, metrics: list[Any]) -> bytes:
+    """A file of arrays: images, the truth, and predictions stacks x images x joints x (x, y)."""
     count = min(EXAMPLES, images_of(subject))
     batch = load_dataset(subject.job, "val").batch(range(count), torch.device("cpu"))
     kept = {
@@ -313,4 +338,4 @@ def examples(subject: Subject, metrics: list[Any]) -> None:
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **kept)
-    checkpoint.put(buffer.getvalue(), path)
+    return buffer.getvalue()

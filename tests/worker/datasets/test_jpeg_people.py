@@ -136,6 +136,7 @@ def test_a_broken_image_is_named(tmp_path: Path, do: Callable[[Path], None], sai
     assert "\n" not in str(error.value)
 
 
+BARE = Person(image="images/000001.jpg", joints=[], labelled=[], visible=[], head_size=1.0)
 UNEVEN = Person(image="images/000000.jpg", joints=[(1.0, 2.0)], labelled=[True, False], visible=[True], head_size=1.0)
 
 
@@ -145,6 +146,8 @@ UNEVEN = Person(image="images/000000.jpg", joints=[(1.0, 2.0)], labelled=[True, 
         ({"format": 2}, "format 2, this bench reads 1"),
         ({"people": []}, "nobody is in it"),
         ({"people": [UNEVEN]}, "do not fit together"),
+        ({"people": [BARE]}, r"images/000001\.jpg has no joints; write the folder again"),
+        ({"people": [msgspec.structs.replace(UNEVEN, labelled=[True]), BARE]}, r"images/000001\.jpg has no joints"),
         ({"size": (0, 40)}, "do not fit together"),
         ({"size": ("a", 40)}, r"broken \(Expected `int`, got `str`"),
     ],

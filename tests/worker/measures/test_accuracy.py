@@ -14,6 +14,7 @@ from bench.errors import Failed
 from bench.record import Job, Record, Value
 from bench.worker import fit
 from bench.worker.measures import accuracy
+from bench.worker.measures.accuracy import CONVERGED
 from bench.worker.metrics import pckh
 from bench.worker.subject import Subject, build, prepare
 from bench.worker.timing import device_for
@@ -234,18 +235,49 @@ def test_a_loss_has_fallen_where_its_last_tenth_is_below_the_first(losses: list[
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("values", "flags"),
     [
-        ([10.0, 20.0, 30.0, 40.0, 50.0], False),
-        ([10.0, 40.0, 49.0, 49.5, 50.0], True),
-        ([10.0, 40.0, 49.0, 52.0, 50.0], True),
-        ([10.0, 40.0, 48.9, 48.9, 50.0], False),
-        ([10.0, 50.0], None),
+        ([10.0, 20.0, 30.0, 40.0, 50.0], ["unconverged"]),
+        ([10.0, 40.0, 49.0, 49.5, 50.0], []),
+        ([10.0, 40.0, 49.0, 51.0, 50.0], []),
+        ([10.0, 40.0, 49.0, 52.0, 50.0], ["worsened"]),
+        ([5.0, 30.0, 50.0, 60.0, 70.0, 72.0, 73.0, 74.0, 40.0, 20.0], ["worsened"]),
+        ([10.0, 40.0, 48.9, 48.9, 50.0], ["unconverged"]),
     ],
 )
-def test_converged_is_the_last_fifth_against_what_came_before(values: list[float], expected: bool | None) -> None:
-    images = [100 * (i + 1) for i in range(len(values))]
-    assert accuracy.settled(fit.Curve(images, values)) is expected
+def test_converged_is_the_end_within_a_point_of_the_best_before(values: list[float], flags: list[str]) -> None:
+    score = fit.Curve([100 * (i + 1) for i in range(len(values))], values)
+    assert accuracy.unsettled(accuracy.late_gain(score)) == flags
+    (converged,) = [v for v in accuracy.milestones(asked(), pckh, fit.Course(score=score)) if v.quantity == CONVERGED]
+    assert converged.value == (not flags)
+    assert converged.how.startswith(f"{values[-1] - max(values[: len(values) * 4 // 5]):+.1f} points since the best of")
+
+
+def test_two_validations_do_not_tell_whether_it_converged() -> None:
+    score = fit.Curve([100, 200], [10.0, 50.0])
+    assert accuracy.unsettled(accuracy.late_gain(score)) == []
+    (converged, _) = accuracy.milestones(asked(), pckh, fit.Course(score=score))
+    assert (converged.value, converged.reason) == (None, "fewer than 5 validations")
+
+
+def test_a_score_that_fell_is_flagged_otherwise_than_one_that_still_rose(monkeypatch: pytest.MonkeyPatch) -> None:
+    falling = iter([10.0, 40.0, 45.0, 50.0, 50.0, 20.0])
+    monkeypatch.setattr(accuracy, "validate", lambda *_: (0.0, next(falling)))
+    found = by_name(work(asked(checks={})))
+    assert found["pckh.total"].flags == ["not_learnt", "worsened"]
+    assert (found["converged"].value, found["converged"].how[:12]) == (0, "-30.0 points")
+
+
+def test_pictures_that_cannot_be_kept_cost_no_score(record: Record, tmp_path: Path) -> None:
+    job = asked(tmp_path)
+    (tmp_path / f"{job.id}-examples.npz.part").mkdir()
+    again = work(job)
+    assert (again.status, again.reason) == ("ok", "")
+    found = by_name(again)
+    assert found["examples"].reason == f"{job.id}-examples.npz: cannot be written (Is a directory)"
+    kept = {name: value for name, value in found.items() if name != "examples"}
+    assert {name: value.value for name, value in kept.items()} == {n: v.value for n, v in by_name(record).items()}
+    assert again.artefacts.keys() == {f"{job.id}-{name}" for name in ("best.pt", "last.pt")}
 
 
 @pytest.mark.parametrize(
