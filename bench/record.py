@@ -29,6 +29,7 @@ FLAGS: dict[str, str] = {
     "mismatch": "the mode changes the answer beyond its tolerance: not ranked",
     "not_learnt": "the network does not clearly beat a predictor that always answers the same pose",
     "unconverged": "the score still rose at the end of the training: a longer one would raise it further",
+    "worsened": "the score was more than a point higher earlier in the training: the last weights are not its best",
     "launch_bound": "the device waits for the host; a CUDA graph or a larger batch would help",
     "uncovered": "the host could not queue the whole call ahead, so that gaps of the device may be counted",
     "host_sync": "the network synchronises with the host, so that the device's time cannot be told apart",

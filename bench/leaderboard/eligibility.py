@@ -10,7 +10,16 @@ FEWEST_ROUNDS = 3
 SPOILING = ("throttled", "contended", "partial", "uncovered", "host_sync", "uncounted", "counter_gap")
 """Flags that say that the figure itself is off, by an amount that no interval covers."""
 
-QUALIFYING = ("noisy", "drift", "warmup_unconverged", "power_capped", "estimated", "unconverged", "launch_bound")
+QUALIFYING = (
+    "noisy",
+    "drift",
+    "warmup_unconverged",
+    "power_capped",
+    "estimated",
+    "unconverged",
+    "worsened",
+    "launch_bound",
+)
 """Flags of figures that hold under what they say: the interval is wider for it, or all rows of a place are under it.
 
 A board at its power limit is where its load puts it, and the limit is part of the machine's identity.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.errors import Failed
+
 # Distinct samples that are made once and repeated, so that serving a batch costs a copy and not a generator.
 POOL = 32
 
@@ -47,7 +49,13 @@ class RandomPeople:
 
 
 def load(split: str, *, size: tuple[int, int], count: int, joints: int = 16, channels: int = 3) -> RandomPeople:
-    """A split of `count` samples of size (H, W)."""
+    """A split of `count` samples of size (H, W).
+
+    Raises:
+        Failed: there is no such split.
+    """
+    if split not in SPLIT_SEEDS:
+        raise Failed(f"split = {split!r}: the random people have {' and '.join(SPLIT_SEEDS)}")
     generator = torch.Generator().manual_seed(SPLIT_SEEDS[split])
     images = torch.randint(0, 256, (POOL, channels, *size), generator=generator, dtype=torch.uint8)
     corner = torch.tensor([size[1] - 1, size[0] - 1])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bench.errors import Failed
 from bench.worker.datasets import random
 
 CPU = torch.device("cpu")
@@ -40,6 +41,11 @@ def test_sample_i_is_always_the_same() -> None:
 def test_the_splits_differ() -> None:
     train, val = (random.load(split, size=(8, 8), count=4) for split in ("train", "val"))
     assert not torch.equal(train.batch([0], CPU)["image"], val.batch([0], CPU)["image"])
+
+
+def test_a_split_that_there_is_not() -> None:
+    with pytest.raises(Failed, match="split = 'test': the random people have train and val"):
+        random.load("test", size=(8, 8), count=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
