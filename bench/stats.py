@@ -188,7 +188,7 @@ def ratio_intervals(cells: Mapping[str, Mapping[int, float]], baseline: str) -> 
 def _ratio(pair: Sequence[Sequence[float]], noise: Noise) -> Interval:
     """Of two cells, from logarithms by round; without bounds where no error is known."""
     rounds = len(pair[0])
-    difference = (fsum(pair[0]) - fsum(pair[1])) / rounds
+    difference = fsum(pair[0]) / rounds - fsum(pair[1]) / rounds
     if rounds < 2:
         return Interval(exp(difference), None, None)
     variance, df = contrast_error(pair, (1.0, -1.0), noise)

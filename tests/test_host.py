@@ -1,5 +1,6 @@
 """This machine and this code as facts; the driver is a stand-in with holes."""
 
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,6 +70,27 @@ def test_the_identity_is_what_the_machine_is(use: Callable[[SimpleNamespace], No
     assert len(one["id"]) == 8
     use(driver(nvmlDeviceGetName=lambda handle: "Another"))
     assert host.machine()["id"] != one["id"]
+
+
+ZEN3 = {"model name": "AMD EPYC", "cpu family": "25", "model": "1", "flags": "fpu avx avx2 sse4_2"}
+
+
+@pytest.mark.parametrize(
+    "other", [{"model": "17"}, {"flags": "fpu avx avx2 avx512f avx512_bf16"}, {"model name": "AMD EPYC 9B14"}]
+)
+def test_two_processors_of_one_name_are_two_machines(monkeypatch: pytest.MonkeyPatch, other: dict[str, str]) -> None:
+    monkeypatch.setattr(host, "_cpu_facts", lambda: ZEN3)
+    one = host.machine()
+    assert (one["cpu"], one["isa"]) == ("AMD EPYC (family 25, model 1)", "avx avx2")
+    monkeypatch.setattr(host, "_cpu_facts", lambda: ZEN3 | other)
+    assert host.machine()["id"] != one["id"]
+
+
+def test_a_processor_that_says_little_is_named_by_its_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_cpu_facts", lambda: {"Features": "fp asimd sve bf16"})
+    assert (host.machine()["isa"], host.cpu_model()) == ("asimd bf16 sve", platform.processor() or platform.machine())
+    monkeypatch.setattr(host, "_cpu_facts", dict)
+    assert host.machine()["isa"] == ""
 
 
 def git(folder: Path, *arguments: str) -> None:
