@@ -36,6 +36,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     """A folder with a suite, in which workers are scripted and any warning is an error."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("STAGE", str(pytester.path))
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        monkeypatch.delenv(name)  # these pytests have one process each, whoever runs this one
     for name, text in {"archs/scripted.py": SCRIPTED_ARCH, "suites/tiny.toml": SUITE}.items():
         (pytester.path / name).parent.mkdir(exist_ok=True)
         (pytester.path / name).write_text(text)

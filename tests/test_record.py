@@ -241,7 +241,7 @@ EVERY = {"static", "infer", "eval", "memory", "train", "accuracy"}
         ({"seed": 2}, NOBODY),
         ({"timeout": 2.0, "artefacts": "/x"}, NOBODY),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_a_change_moves_its_families_and_no_other(changes: dict[str, Any], moved: set[str]) -> None:
     found = {

@@ -98,7 +98,8 @@ class Functions:
         """Whether a file may differ between two checkouts."""
         if file not in self._files:
             real = realpath(file)
-            ours = real == self.package or real.startswith(self.package + sep)
+            inside = real.startswith(self.package + sep) and not installed(real.removeprefix(self.package))
+            ours = real == self.package or inside  # but for an environment that lies in the project's folder
             other = file.startswith("<") or real.startswith(LIBRARIES) or bool(installed(real))
             self._files[file] = ours or not other
         return self._files[file]

@@ -1,5 +1,8 @@
 """Predictors that never look at the image: what a network must beat before it has learnt anything."""
 
+from itertools import islice
+from math import ceil
+
 import torch
 from torch import Tensor
 
@@ -7,7 +10,7 @@ from bench.worker.subject import Subject, load_dataset
 from bench.worker.train import batches
 
 IMAGES = 2048
-"""Training images that they are made from."""
+"""Training images that they are made from, where there are as many."""
 
 CANDIDATES = 512
 """Positions that are tried for each joint."""
@@ -15,11 +18,10 @@ CANDIDATES = 512
 
 def labels(subject: Subject) -> tuple[Tensor, Tensor, Tensor]:
     """The first training images' joints N K 2 (pixels), labelled N K and head_size N, augmented as they are trained."""
-    kept: list[tuple[Tensor, Tensor, Tensor]] = []
-    source = batches(subject, load_dataset(subject.job, "train"))
-    while sum(len(joints) for joints, _, _ in kept) < IMAGES:
-        batch = next(source)
-        kept.append((batch["joints"], batch["labelled"], batch["head_size"]))
+    dataset = load_dataset(subject.job, "train")
+    count = ceil(min(IMAGES, len(dataset)) / int(subject.job.train.get("batch", 1)))
+    taken = islice(batches(subject, dataset), count)
+    kept = [(batch["joints"], batch["labelled"], batch["head_size"]) for batch in taken]
     joints, labelled, head_size = (torch.cat(parts) for parts in zip(*kept, strict=True))
     return joints, labelled, head_size
 

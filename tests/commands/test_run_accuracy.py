@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import HEAD, PROTOCOL, ROOT, Done, Project, copy_of_program, hourglass, is_running, until
+from command_line import HEAD, PROTOCOL, ROOT, Done, Project, Running, copy_of_program, hourglass, is_running, until
 
 from archs.stacked_hourglass import build
 
@@ -175,14 +175,26 @@ def test_an_unknown_preset_is_refused_with_the_known_ones(project: Project) -> N
     assert '"easy" or "default" or "hard"' in refused(project)
 
 
-def test_a_killed_training_is_resumed_from_its_checkpoint(project: Project) -> None:
+def training(project: Project) -> tuple[Running, Path]:
+    """A run that trains, and the checkpoint that it has written by now."""
     project.suite(text(hourglass("a", 8), samples=60, validations=15))
     running = project.start("run", "suites/tiny.toml")
     until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
+    (last,) = project.results.rglob("*-last.pt")
+    return running, last
+
+
+def killed(project: Project) -> tuple[Path, Path]:
+    """The file of a run that was killed while it trained, and the checkpoint that it left."""
+    running, last = training(project)
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
     (file,) = project.runs
-    (last,) = project.results.rglob("*-last.pt")
+    return file, last
+
+
+def test_a_killed_training_is_resumed_from_its_checkpoint(project: Project) -> None:
+    file, last = killed(project)
     before = torch.load(last, weights_only=True)["course"]["step"]
     assert 0 < before < 30
     resumed = run(project, "--resume", file.stem)
@@ -199,13 +211,7 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(project: Project) -> N
 
 
 def test_a_broken_checkpoint_says_what_to_delete_and_then_the_training_begins_anew(project: Project) -> None:
-    project.suite(text(hourglass("a", 8), samples=60, validations=15))
-    running = project.start("run", "suites/tiny.toml")
-    until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
-    running.send_signal(signal.SIGKILL)
-    running.communicate(timeout=60)
-    (file,) = project.runs
-    (last,) = project.results.rglob("*-last.pt")
+    file, last = killed(project)
     last.write_bytes(last.read_bytes()[:1000])
     broken = run(project, "--resume", file.stem)
     place = last.relative_to(project.folder)
@@ -218,10 +224,7 @@ def test_a_broken_checkpoint_says_what_to_delete_and_then_the_training_begins_an
 
 
 def test_pictures_that_cannot_be_kept_cost_no_training(project: Project) -> None:
-    project.suite(text(hourglass("a", 8), samples=60, validations=15))
-    running = project.start("run", "suites/tiny.toml")
-    until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
-    (last,) = project.results.rglob("*-last.pt")
+    running, last = training(project)
     last.with_name(last.name.replace("last.pt", "examples.npz.part")).symlink_to("/dev/full")
     _, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
@@ -233,10 +236,7 @@ def test_pictures_that_cannot_be_kept_cost_no_training(project: Project) -> None
 
 
 def test_a_full_disk_ends_a_training_with_one_clear_line(project: Project) -> None:
-    project.suite(text(hourglass("a", 8), samples=60, validations=15))
-    running = project.start("run", "suites/tiny.toml")
-    until(lambda: len(list(project.results.rglob("*-last.pt"))) == 1, seconds=60)
-    (last,) = project.results.rglob("*-last.pt")
+    running, last = training(project)
     full = last.with_name(f"{last.name}.part")
     while running.poll() is None and not full.is_symlink():
         try:

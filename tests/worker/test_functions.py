@@ -47,6 +47,14 @@ def test_an_installed_network_counts_with_its_package_alone(tmp_path: Path) -> N
     assert not of.counts(str(tmp_path / "site-packages" / "nets_of_others" / "net.py"))
 
 
+def test_an_environment_in_the_folder_of_a_package_is_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "__init__.py").touch()
+    of = Functions(tmp_path / "nets" / "net.py")
+    assert of.counts(str(tmp_path / "nets" / "lib" / "net.py"))
+    assert not of.counts(str(tmp_path / "nets" / ".venv" / "lib" / "python3.11" / "site-packages" / "others" / "x.py"))
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

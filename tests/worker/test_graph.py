@@ -82,7 +82,7 @@ class Net(nn.Module):
 @pytest.fixture(autouse=True)
 def process(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a worker, nothing of a project is imported yet: neither the tests' own modules nor those of other tests."""
-    for name in Functions(ROOT).imported():
+    for name in Functions(Path(__file__)).imported():
         monkeypatch.delitem(sys.modules, name)
 
 

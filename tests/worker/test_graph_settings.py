@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from jobs import ROOT, tiny
+from jobs import tiny
 
 from bench.record import Json
 from bench.worker.functions import Functions
@@ -14,7 +14,7 @@ from bench.worker.graph import fingerprint
 @pytest.fixture(autouse=True)
 def process(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a worker, nothing of a project is imported yet: neither the tests' own modules nor those of other tests."""
-    for name in Functions(ROOT).imported():
+    for name in Functions(Path(__file__)).imported():
         monkeypatch.delitem(sys.modules, name)
 
 

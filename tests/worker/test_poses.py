@@ -57,7 +57,13 @@ def test_labels_are_those_of_the_training_batches() -> None:
     data = {"use": "synthetic", "size": 32, "train": 64, "val": 4, "options": {}}
     subject = prepare(tiny("accuracy", data=data, train={"batch": 8, "samples": 8, "recipe": RECIPE}))
     joints, labelled, head_size = poses.labels(subject)
-    assert joints.shape == (poses.IMAGES, 16, 2)
-    assert labelled.shape == (poses.IMAGES, 16)
-    assert head_size.shape == (poses.IMAGES,)
+    assert joints.shape == (64, 16, 2)
+    assert labelled.shape == (64, 16)
+    assert head_size.shape == (64,)
     assert len(joints.unique(dim=0)) == 64
+
+
+def test_a_part_of_many_images_is_enough() -> None:
+    data = {"use": "synthetic", "size": 16, "train": 9000, "val": 4, "options": {}}
+    subject = prepare(tiny("accuracy", data=data, train={"batch": 500, "samples": 8, "recipe": RECIPE}))
+    assert len(poses.labels(subject)[0]) == 2500, "whole batches"
