@@ -1,134 +1,31 @@
-"""Stacked hourglass for human pose: S encoder-decoders in a row, each supervised (Newell et al., 2016).
+"""Stacked hourglass: S encoder-decoders in a row, each supervised (Newell et al., 2016), for pose or for segmentation.
 
 Paper: "Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937.
 The default is its 8-stack network with the stem of the common PyTorch ports: 25,594,624 parameters,
 28,094,496,768 multiply-adds on a 3x256x256 image; the published PCKh@0.5 on MPII is 90.9 (test set).
 
-Shapes: an image is B 3 H W, the trunk B C H/4 W/4 with C = 2 x features, every output B joints H/4 W/4.
-H and W must be divisible by 4 x 2^depth.
+For segmentation, as in the multi-part body segmentation study, `classes` takes the place of `joints` and
+`resolution = "full"` keeps the image's: 4 stacks with the paper's stem and 25 classes have 12,874,468 parameters and
+348,723,609,600 multiply-adds on 3x320x320.
+
+Shapes: an image is B 3 H W, the trunk B C H/4 W/4 with C = 2 x features, every output B maps H/4 W/4; at full
+resolution all of them are H W. H and W must be divisible by 4 x 2^depth, or by 2^depth.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-Norm = Callable[[int], nn.Module]
+from archs.blocks import EXPANSION, NORMS, Bottleneck, Hourglass, Stem
 
 STEM_STRIDE = 4
-EXPANSION = 2  # a bottleneck puts out twice as many channels as its 3x3 convolution has
+INSIDE = 2  # upsampled resolutions with a head of their own, where losses are inside the upsampling path
 
 
-def layer_norm(channels: int) -> nn.Module:
-    """One group over (C, H, W): what the speed study calls LayerNorm (not a channel-wise norm)."""
-    return nn.GroupNorm(1, channels)
-
-
-NORMS: dict[str, Norm] = {"batch": nn.BatchNorm2d, "layer": layer_norm}
-
-
-def bottleneck_shapes(features: int, convs: int) -> list[tuple[int, int, int]]:
-    """The (in, out, kernel) of each convolution of a bottleneck, after its input width is known.
-
-    3 is the paper's 1x1, 3x3, 1x1; 4 puts a second 3x3 between them; 2 is 3x3 straight from the trunk, 1x1.
-    """
-    p, wide = features, features * EXPANSION
-    if convs == 2:
-        return [(wide, p, 3), (p, wide, 1)]
-    return [(wide, p, 1), *[(p, p, 3)] * (convs - 2), (p, wide, 1)]
-
-
-class Bottleneck(nn.Module):
-    """Pre-activation residual: (norm, ReLU, conv) repeated, plus the input, projected where widths differ."""
-
-    def __init__(self, inputs: int, features: int, norm: Norm = nn.BatchNorm2d, convs: int = 3) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for position, (width, out, kernel) in enumerate(bottleneck_shapes(features, convs)):
-            width = inputs if position == 0 else width
-            layers += [norm(width), nn.ReLU(inplace=True), nn.Conv2d(width, out, kernel, padding=kernel // 2)]
-        self.residual = nn.Sequential(*layers)
-        out = features * EXPANSION
-        self.skip = nn.Identity() if inputs == out else nn.Conv2d(inputs, out, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.skip(x) + self.residual(x)
-        return out
-
-
-class Hourglass(nn.Module):
-    """One hourglass: `depth` halvings and doublings of the resolution, a skip branch at each level.
-
-    Args:
-        features: width of the 3x3 convolutions; input and output are B 2*features H W.
-        depth: levels; H and W must be divisible by 2^depth.
-        blocks: bottlenecks at each position.
-        norm: "batch" or "layer".
-        bottleneck_convs: convolutions in a bottleneck (2, 3 or 4).
-        extra_residual: one bottleneck more per level, on the "low" path after the pooling or on the "skip".
-    """
-
-    def __init__(
-        self,
-        features: int,
-        depth: int,
-        blocks: int = 1,
-        *,
-        norm: str = "batch",
-        bottleneck_convs: int = 3,
-        extra_residual: str | None = None,
-    ) -> None:
-        super().__init__()
-
-        def residual(extra: bool = False) -> nn.Sequential:
-            wide = features * EXPANSION
-            count = blocks + int(extra)
-            return nn.Sequential(*[Bottleneck(wide, features, NORMS[norm], bottleneck_convs) for _ in range(count)])
-
-        self.skip = residual(extra_residual == "skip")
-        self.down = residual(extra_residual == "low")
-        self.inner: nn.Module = (
-            Hourglass(
-                features,
-                depth - 1,
-                blocks,
-                norm=norm,
-                bottleneck_convs=bottleneck_convs,
-                extra_residual=extra_residual,
-            )
-            if depth > 1
-            else residual()
-        )
-        self.up = residual()
-
-    def forward(self, x: Tensor) -> Tensor:
-        low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
-        out: Tensor = self.skip(x) + F.interpolate(low, scale_factor=2.0, mode="nearest")
-        return out
-
-
-class Stem(nn.Sequential):
-    """Image to trunk at a quarter of the resolution: B 3 H W -> B 2*features H/4 W/4.
-
-    "bearpaw" widens to 256 channels in its second bottleneck, as the common PyTorch ports do; "paper" keeps 128
-    there, as the original Lua code does. Both keep planes of 64 and 128 whatever `features` is. "scaled" is the
-    paper's with widths in proportion to `features` (the same at 128), since in a small network the other two are
-    most of the arithmetic.
-    """
-
-    def __init__(self, features: int, stem: str, norm: Norm, convs: int) -> None:
-        first = features // 2 if stem == "scaled" else 64
-        middle = 256 if stem == "bearpaw" else 2 * first
-        super().__init__(
-            nn.Conv2d(3, first, 7, stride=2, padding=3),
-            nn.BatchNorm2d(first),
-            nn.ReLU(inplace=True),
-            Bottleneck(first, first, norm, convs),
-            nn.MaxPool2d(2),
-            Bottleneck(2 * first, middle // EXPANSION, norm, convs),
-            Bottleneck(middle, features, norm, convs),
-        )
+def featured(wide: int) -> nn.Sequential:
+    """What a head reads: a 1x1 convolution, norm and ReLU, B C H W -> B C H W."""
+    return nn.Sequential(nn.Conv2d(wide, wide, 1), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
 
 
 class StackedHourglass(nn.Module):
@@ -138,8 +35,12 @@ class StackedHourglass(nn.Module):
         hourglasses: one per stack, all of the same width.
         make_residual: makes the bottlenecks that follow an hourglass, B C H W -> B C H W.
         wide: C, the width of the trunk.
-        supervision: "all" returns every stack's maps; "final" computes them all and returns the last;
-            "final_no_heads" leaves the intermediate heads out of the network.
+        maps: those of each stack's head.
+        supervision: "all" returns every stack's maps; "inside" also those of heads on the two highest resolutions
+            within each hourglass; "final" computes all stacks' and returns the last; "final_no_heads" leaves the
+            intermediate heads out of the network.
+        branch: after how many stacks the trunk also feeds `beside`, an hourglass with a head of its own; it is
+            computed in training mode alone.
     """
 
     def __init__(
@@ -149,41 +50,54 @@ class StackedHourglass(nn.Module):
         make_residual: Callable[[], nn.Module],
         *,
         wide: int,
-        joints: int,
+        maps: Sequence[int],
         supervision: str,
+        branch: int = 0,
+        beside: nn.Module | None = None,
     ) -> None:
         super().__init__()
         stacks = len(hourglasses)
         bare = supervision == "final_no_heads"
-        self.every_output = supervision == "all"
+        self.every_output = supervision in ("all", "inside")
         self.stem = stem
         self.hourglasses = nn.ModuleList(hourglasses)
         self.residuals = nn.ModuleList(make_residual() for _ in range(stacks))
-        self.features = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(wide, wide, 1), nn.BatchNorm2d(wide), nn.ReLU(inplace=True)) for _ in range(stacks)
-        )
+        self.features = nn.ModuleList(featured(wide) for _ in range(stacks))
         # Keyed by stack, because without intermediate heads only the last stack has one.
         self.heads = nn.ModuleDict(
-            {str(i): nn.Conv2d(wide, joints, 1) for i in range(stacks) if not bare or i == stacks - 1}
+            {str(i): nn.Conv2d(wide, maps[i], 1) for i in range(stacks) if not bare or i == stacks - 1}
         )
         self.remap_features = nn.ModuleList(nn.Conv2d(wide, wide, 1) for _ in range(stacks - 1))
-        self.remap_heads = nn.ModuleList(nn.Conv2d(joints, wide, 1) for _ in range(0 if bare else stacks - 1))
+        self.remap_heads = nn.ModuleList(nn.Conv2d(maps[i], wide, 1) for i in range(0 if bare else stacks - 1))
+        inside = INSIDE if supervision == "inside" else 0
+        self.heads_inside = nn.ModuleList(
+            nn.ModuleList(nn.Conv2d(wide, count, 1) for _ in range(inside)) for count in maps if inside
+        )
+        self.branch = branch
+        if beside is not None:
+            self.beside = beside
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Heatmaps B joints H/4 W/4 of each supervised stack, the last is the prediction."""
+        """Maps B K H W of each supervised stack, the last is the prediction; those of the branch are the first."""
         x = self.stem(image)
-        outputs = []
+        outputs: list[Tensor] = []
+        aside: list[Tensor] = []
         for i, (hourglass, residual, features) in enumerate(
             zip(self.hourglasses, self.residuals, self.features, strict=True)
         ):
-            y = features(residual(hourglass(x)))
+            levels = hourglass.levels(x)[-INSIDE:] if len(self.heads_inside) else [hourglass(x)]
+            if len(self.heads_inside):
+                outputs += [head(level) for head, level in zip(self.heads_inside[i], levels, strict=True)]
+            y = features(residual(levels[-1]))
             if str(i) in self.heads:
                 outputs.append(self.heads[str(i)](y))
             if i < len(self.remap_features):
                 x = x + self.remap_features[i](y)
                 if len(self.remap_heads):
-                    x = x + self.remap_heads[i](outputs[i])
-        return outputs if self.every_output else outputs[-1:]
+                    x = x + self.remap_heads[i](outputs[-1])
+            if self.training and self.branch == i + 1:
+                aside.append(self.beside(x))
+        return [*aside, *outputs] if self.every_output else [*aside, outputs[-1]]
 
 
 def build(
@@ -196,8 +110,13 @@ def build(
     extra_residual: Literal["low", "skip"] | None = None,
     stem: Literal["bearpaw", "paper", "scaled"] = "bearpaw",
     joints: int = 16,
-    supervision: Literal["all", "final", "final_no_heads"] = "all",
+    supervision: Literal["all", "inside", "final", "final_no_heads"] = "all",
     dropout: float = 0.0,
+    classes: int | list[int] = 0,
+    resolution: Literal["quarter", "full"] = "quarter",
+    depthwise: bool = False,
+    joint_branch: int = 0,
+    branch_joints: int = 24,
 ) -> nn.Module:
     """A stacked hourglass network.
 
@@ -211,30 +130,60 @@ def build(
         extra_residual: one more bottleneck per level, on the half-resolution path or on the skip branch.
         stem: width of the stem's second bottleneck, 256 ("bearpaw") or 128 ("paper"); "scaled" is the paper's stem
             with all widths times features / 128.
-        joints: heatmaps in each output.
-        supervision: which outputs exist and are returned.
+        joints: heatmaps in each output, where there are no classes.
+        supervision: which outputs exist and are returned. "inside" has heads on the two highest resolutions within
+            each hourglass too (the paper's HG-Int, of which no program is public: this is one reading of it).
         dropout: probability of dropping a whole channel before each head; 0 leaves the layer out.
+        classes: logits in each output, one number or one per stack, coarse to fine; 0 is a network for joints.
+        resolution: "full" leaves out the stem's stride and pooling.
+        depthwise: the 3x3 convolutions of the bottlenecks have one filter per channel.
+        joint_branch: after so many stacks the trunk also feeds a parallel hourglass with heatmaps of its own, in
+            training mode alone; 0 is none. Its maps are then the first of the outputs.
+        branch_joints: heatmaps of that branch.
     """
     depths = [depth] * stacks if isinstance(depth, int) else list(depth)
+    maps = list(classes) if isinstance(classes, list) else [classes or joints] * stacks
     make_norm = NORMS[norm]
     wide = features * EXPANSION
 
     def make_residual() -> nn.Module:
-        layers: list[nn.Module] = [Bottleneck(wide, features, make_norm, bottleneck_convs) for _ in range(blocks)]
+        each = (wide, features, make_norm, bottleneck_convs, depthwise)
+        layers: list[nn.Module] = [Bottleneck(*each) for _ in range(blocks)]
         return nn.Sequential(*layers, *([nn.Dropout2d(dropout)] if dropout else []))
 
-    hourglasses = [
-        Hourglass(features, levels, blocks, norm=norm, bottleneck_convs=bottleneck_convs, extra_residual=extra_residual)
-        for levels in depths
-    ]
-    network_stem = Stem(features, stem, make_norm, bottleneck_convs)
-    return StackedHourglass(network_stem, hourglasses, make_residual, wide=wide, joints=joints, supervision=supervision)
+    def make_hourglass(levels: int) -> Hourglass:
+        return Hourglass(
+            features,
+            levels,
+            blocks,
+            norm=norm,
+            bottleneck_convs=bottleneck_convs,
+            extra_residual=extra_residual,
+            depthwise=depthwise,
+        )
+
+    hourglasses = [make_hourglass(levels) for levels in depths]
+    network_stem = Stem(features, stem, make_norm, bottleneck_convs, depthwise=depthwise, full=resolution == "full")
+    beside = None
+    if joint_branch:
+        parts = make_hourglass(depths[joint_branch - 1]), make_residual(), featured(wide)
+        beside = nn.Sequential(*parts, nn.Conv2d(wide, branch_joints, 1))
+    return StackedHourglass(
+        network_stem,
+        hourglasses,
+        make_residual,
+        wide=wide,
+        maps=maps,
+        supervision=supervision,
+        branch=joint_branch,
+        beside=beside,
+    )
 
 
 def check(options: dict[str, object], size: tuple[int, int]) -> str | None:
     """Why these options cannot be built for an image of size (H, W); None when they can."""
     stacks, depth = options.get("stacks", 8), options.get("depth", 4)
-    for name in ("stacks", "features", "blocks", "joints"):
+    for name in ("stacks", "features", "blocks", "joints", "branch_joints"):
         value = options.get(name, 1)
         if isinstance(value, int) and value < 1:
             return f"{name} = {value}: must be at least 1"
@@ -245,10 +194,30 @@ def check(options: dict[str, object], size: tuple[int, int]) -> str | None:
         return f"depth has {len(depth)} numbers for {stacks} stacks: give one number or one per stack"
     if min(depths) < 1:
         return f"depth = {depth}: must be at least 1"
+    if options.get("supervision") == "inside" and min(depths) < INSIDE:
+        return f"depth = {depth}: heads inside an hourglass need at least {INSIDE} levels"
     dropout = options.get("dropout", 0.0)
     if isinstance(dropout, int | float) and not 0 <= dropout < 1:
         return f"dropout = {dropout}: must be at least 0 and below 1"
-    divisor = STEM_STRIDE * 2 ** max(depths)
+    if problem := _heads(options, stacks):
+        return problem
+    stride = 1 if options.get("resolution") == "full" else STEM_STRIDE
+    divisor = stride * 2 ** max(depths)
     if size[0] % divisor or size[1] % divisor:
-        return f"size {size[0]}x{size[1]} is not divisible by {divisor} (4 x 2^depth, depth {max(depths)})"
+        factors = f"{stride} x 2^depth" if stride > 1 else "2^depth"
+        return f"size {size[0]}x{size[1]} is not divisible by {divisor} ({factors}, depth {max(depths)})"
+    return None
+
+
+def _heads(options: dict[str, object], stacks: object) -> str | None:
+    """Why there cannot be these classes, or this branch."""
+    classes, branch = options.get("classes", 0), options.get("joint_branch", 0)
+    if isinstance(classes, list) and len(classes) != stacks:
+        return f"classes has {len(classes)} numbers for {stacks} stacks: give one number or one per stack"
+    if isinstance(classes, list) and (min(classes) < 1 or classes != sorted(classes)):
+        return f"classes = {classes}: each must be at least 1 and no fewer than the one before, coarse to fine"
+    if isinstance(classes, int) and classes < 0:
+        return f"classes = {classes}: must be at least 0"
+    if isinstance(branch, int) and isinstance(stacks, int) and not 0 <= branch < stacks:
+        return f"joint_branch = {branch}: must be 0 (none) to {stacks - 1}, the number of stacks before it"
     return None

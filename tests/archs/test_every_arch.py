@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench import plugins
 
@@ -56,3 +56,50 @@ def test_the_same_seed_gives_the_same_network(name: str) -> None:
 def test_check_accepts_the_defaults(name: str) -> None:
     objection = getattr(plugins.load("arch", name), "check", None)
     assert objection is None or objection({}, (256, 256)) is None
+
+
+SMALL: dict[str, dict[str, object]] = {
+    "encoder_decoder": {"widths": [4, 8, 8], "latent": 8},
+    "fpn": {"features": 8, "depth": 2},
+    "segnet_basic": {"filters": 4},
+    "stacked_hourglass": {"stacks": 2, "features": 8, "depth": 2},
+}
+"""Options with which a test is quick; a network that is not named is tested with its defaults."""
+
+SIZES = [(64, 64), (64, 128)]
+
+
+def small(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model: nn.Module = plugins.load("arch", name).build(**SMALL.get(name, {}))
+    return model
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_gets_a_gradient(name: str, size: tuple[int, int]) -> None:
+    model = small(name).train()
+    outputs = model(torch.rand(2, 3, *size))
+    torch.stack([out.square().mean() for out in outputs]).sum().backward()
+    wrong = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_it_exports(name: str, size: tuple[int, int]) -> None:
+    model, image = small(name).eval(), torch.rand(1, 3, *size)
+    with torch.no_grad():
+        exported = torch.export.export(model, (image,)).module()
+        for mine, theirs in zip(model(image), exported(image), strict=True):
+            assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_one_graph_to_the_compiler(name: str) -> None:
+    model, image = small(name).eval(), torch.rand(1, 3, *SIZES[0])
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(model, backend="eager", fullgraph=True)
+        for mine, theirs in zip(model(image), compiled(image), strict=True):
+            assert torch.allclose(mine, theirs, atol=1e-5)
