@@ -82,9 +82,10 @@ class Hourglass(nn.Module):
         depthwise: bool = False,
     ) -> None:
         super().__init__()
+        self.wide = features * EXPANSION
 
         def residual(extra: bool = False) -> nn.Sequential:
-            each = (features * EXPANSION, features, NORMS[norm], bottleneck_convs, depthwise)
+            each = (self.wide, features, NORMS[norm], bottleneck_convs, depthwise)
             return nn.Sequential(*[Bottleneck(*each) for _ in range(blocks + int(extra))])
 
         self.skip = residual(extra_residual == "skip")

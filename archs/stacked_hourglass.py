@@ -13,6 +13,7 @@ resolution all of them are H W. H and W must be divisible by 4 x 2^depth, or by 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
@@ -34,12 +35,11 @@ class StackedHourglass(nn.Module):
     Args:
         hourglasses: one per stack, all of the same width.
         make_residual: makes the bottlenecks that follow an hourglass, B C H W -> B C H W.
-        wide: C, the width of the trunk.
         maps: those of each stack's head.
         supervision: "all" returns every stack's maps; "inside" also those of heads on the two highest resolutions
             within each hourglass; "final" computes all stacks' and returns the last; "final_no_heads" leaves the
             intermediate heads out of the network.
-        branch: after how many stacks the trunk also feeds `beside`, an hourglass with a head of its own; it is
+        beside: after how many stacks the trunk also feeds another stack with a head of its own, and that one; it is
             computed in training mode alone.
     """
 
@@ -49,14 +49,12 @@ class StackedHourglass(nn.Module):
         hourglasses: Sequence[Hourglass],
         make_residual: Callable[[], nn.Module],
         *,
-        wide: int,
         maps: Sequence[int],
         supervision: str,
-        branch: int = 0,
-        beside: nn.Module | None = None,
+        beside: tuple[int, nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        stacks = len(hourglasses)
+        stacks, wide = len(hourglasses), hourglasses[0].wide
         bare = supervision == "final_no_heads"
         self.every_output = supervision in ("all", "inside")
         self.stem = stem
@@ -73,9 +71,9 @@ class StackedHourglass(nn.Module):
         self.heads_inside = nn.ModuleList(
             nn.ModuleList(nn.Conv2d(wide, count, 1) for _ in range(inside)) for count in maps if inside
         )
-        self.branch = branch
+        self.branch = 0
         if beside is not None:
-            self.beside = beside
+            self.branch, self.beside = beside
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Maps B K H W of each supervised stack, the last is the prediction; those of the branch are the first."""
@@ -98,6 +96,43 @@ class StackedHourglass(nn.Module):
             if self.training and self.branch == i + 1:
                 aside.append(self.beside(x))
         return [*aside, *outputs] if self.every_output else [*aside, outputs[-1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every hourglass of a network, and what follows it, is made of."""
+
+    features: int
+    blocks: int
+    norm: str
+    convs: int
+    extra_residual: str | None
+    depthwise: bool
+    dropout: float
+
+    def hourglass(self, depth: int) -> Hourglass:
+        """B C H W to the same, C = 2 x features."""
+        return Hourglass(
+            self.features,
+            depth,
+            self.blocks,
+            norm=self.norm,
+            bottleneck_convs=self.convs,
+            extra_residual=self.extra_residual,
+            depthwise=self.depthwise,
+        )
+
+    def residual(self) -> nn.Module:
+        """What follows an hourglass: bottlenecks, and dropout where there is any."""
+        wide, norm = self.features * EXPANSION, NORMS[self.norm]
+        each = (wide, self.features, norm, self.convs, self.depthwise)
+        layers: list[nn.Module] = [Bottleneck(*each) for _ in range(self.blocks)]
+        return nn.Sequential(*layers, *([nn.Dropout2d(self.dropout)] if self.dropout else []))
+
+    def branch(self, depth: int, joints: int) -> nn.Module:
+        """A whole stack beside the others, trunk to heatmaps."""
+        wide = self.features * EXPANSION
+        return nn.Sequential(self.hourglass(depth), self.residual(), featured(wide), nn.Conv2d(wide, joints, 1))
 
 
 def build(
@@ -128,56 +163,24 @@ def build(
         norm: norm of the bottlenecks; those of the stem's first convolution and before the heads stay BatchNorm.
         bottleneck_convs: convolutions in each bottleneck (3 in the paper).
         extra_residual: one more bottleneck per level, on the half-resolution path or on the skip branch.
-        stem: width of the stem's second bottleneck, 256 ("bearpaw") or 128 ("paper"); "scaled" is the paper's stem
-            with all widths times features / 128.
+        stem: see archs/blocks.py: the ports' (256 channels in its second bottleneck), the paper's (128), or scaled.
         joints: heatmaps in each output, where there are no classes.
-        supervision: which outputs exist and are returned. "inside" has heads on the two highest resolutions within
-            each hourglass too (the paper's HG-Int, of which no program is public: this is one reading of it).
+        supervision: which outputs exist and are returned; "inside" is one reading of the paper's HG-Int.
         dropout: probability of dropping a whole channel before each head; 0 leaves the layer out.
         classes: logits in each output, one number or one per stack, coarse to fine; 0 is a network for joints.
         resolution: "full" leaves out the stem's stride and pooling.
         depthwise: the 3x3 convolutions of the bottlenecks have one filter per channel.
-        joint_branch: after so many stacks the trunk also feeds a parallel hourglass with heatmaps of its own, in
-            training mode alone; 0 is none. Its maps are then the first of the outputs.
+        joint_branch: after so many stacks the trunk also feeds a parallel stack with heatmaps of its own, the first of
+            the outputs, in training mode alone; 0 is none.
         branch_joints: heatmaps of that branch.
     """
     depths = [depth] * stacks if isinstance(depth, int) else list(depth)
     maps = list(classes) if isinstance(classes, list) else [classes or joints] * stacks
-    make_norm = NORMS[norm]
-    wide = features * EXPANSION
-
-    def make_residual() -> nn.Module:
-        each = (wide, features, make_norm, bottleneck_convs, depthwise)
-        layers: list[nn.Module] = [Bottleneck(*each) for _ in range(blocks)]
-        return nn.Sequential(*layers, *([nn.Dropout2d(dropout)] if dropout else []))
-
-    def make_hourglass(levels: int) -> Hourglass:
-        return Hourglass(
-            features,
-            levels,
-            blocks,
-            norm=norm,
-            bottleneck_convs=bottleneck_convs,
-            extra_residual=extra_residual,
-            depthwise=depthwise,
-        )
-
-    hourglasses = [make_hourglass(levels) for levels in depths]
-    network_stem = Stem(features, stem, make_norm, bottleneck_convs, depthwise=depthwise, full=resolution == "full")
-    beside = None
-    if joint_branch:
-        parts = make_hourglass(depths[joint_branch - 1]), make_residual(), featured(wide)
-        beside = nn.Sequential(*parts, nn.Conv2d(wide, branch_joints, 1))
-    return StackedHourglass(
-        network_stem,
-        hourglasses,
-        make_residual,
-        wide=wide,
-        maps=maps,
-        supervision=supervision,
-        branch=joint_branch,
-        beside=beside,
-    )
+    parts = Parts(features, blocks, norm, bottleneck_convs, extra_residual, depthwise, dropout)
+    hourglasses = [parts.hourglass(levels) for levels in depths]
+    begin = Stem(features, stem, NORMS[norm], bottleneck_convs, depthwise=depthwise, full=resolution == "full")
+    beside = (joint_branch, parts.branch(depths[joint_branch - 1], branch_joints)) if joint_branch else None
+    return StackedHourglass(begin, hourglasses, parts.residual, maps=maps, supervision=supervision, beside=beside)
 
 
 def check(options: dict[str, object], size: tuple[int, int]) -> str | None:

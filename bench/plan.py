@@ -49,7 +49,7 @@ def static_jobs(suite: Suite, *, device: str = "cpu", threads: int = 1) -> list[
     return [_job(suite, cell, 0, common, by_phase) for cell in _cells(suite) if cell.phase == "static"]
 
 
-METRICS = {"pose": ("pckh",)}
+METRICS = {"pose": ("pckh",), "segmentation": ("segmentation",), "binary": ("segmentation",)}
 """Task -> the metrics that score it where the suite names none."""
 
 PER_PIXEL = 8e-6
@@ -144,13 +144,9 @@ def _metrics(suite: Suite) -> list[str]:
     """The suite's metrics, else those of its task.
 
     Raises:
-        UsageError: nothing says how to score it, or too much.
+        UsageError: there are several.
     """
-    metrics = suite.metrics or METRICS.get(suite.task, ())
-    if not metrics:
-        raise UsageError(
-            f"{suite.path}: no metric for task '{suite.task}'; write metrics = [...], see: bench list metric"
-        )
+    metrics = suite.metrics or METRICS[suite.task]
     if len(metrics) > 1:
         raise UsageError(f"{suite.path}: a training is scored by one metric, not by {', '.join(metrics)}; name one")
     return list(metrics)
@@ -165,6 +161,10 @@ def _version(data: Json) -> Json:
     read = [Path(folder) / name for name in names] if folder else []
     if found := [_hash(str(path)) for path in read if path.is_file()]:
         version = digest(found)
+    kinds = plugins.constant(file, "FILES") or ()
+    listed = {path for kind in kinds for path in Path(folder).glob(kind) if path.is_file()} if folder else set()
+    if listed:  # of many files names and sizes, since reading them all would take minutes
+        version = digest(sorted([path.relative_to(folder).as_posix(), path.stat().st_size] for path in listed))
     return {} if version is None else {"version": version}
 
 

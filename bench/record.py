@@ -27,7 +27,7 @@ FLAGS: dict[str, str] = {
     "estimated": "derived from a part, not measured in full",
     "partial": "the mode covers only a part of the network",
     "mismatch": "the mode changes the answer beyond its tolerance: not ranked",
-    "not_learnt": "the network does not clearly beat a predictor that always answers the same pose",
+    "not_learnt": "the network does not clearly beat a predictor that gives every image the same answer",
     "unconverged": "the score still rose at the end of the training: a longer one would raise it further",
     "worsened": "the score was more than a point higher earlier in the training: the last weights are not its best",
     "launch_bound": "the device waits for the host; a CUDA graph or a larger batch would help",

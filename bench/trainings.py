@@ -54,7 +54,8 @@ def with_paces(earlier: Mapping[str, float], jobs: Iterable[Job]) -> dict[str, f
 
 def without_files(job: Job) -> bool:
     """Its data are told apart by files that are not here, so that nobody knows which version they are."""
-    names = plugins.constant(plugins.path("dataset", job.data["use"]), "ANNOTATIONS")
+    file = plugins.path("dataset", job.data["use"])
+    names = plugins.constant(file, "ANNOTATIONS") or plugins.constant(file, "FILES")
     return bool(names) and "version" not in job.data
 
 

@@ -61,7 +61,9 @@ def check_metric(file: Path) -> None:
     assert methods["update"] == ["self", "output", "batch"]
     assert methods["compute"] == ["self"]
     assert parameters(file, "change") == ["of", "against"]
-    assert parameters(file, "shift") == ["of", "against", "in_heads"] or parameters(file, "shift") == ["of", "against"]
+    assert parameters(file, "moved") == ["of", "against"]
+    assert parameters(file, "blind") == ["subject"]
+    assert parameters(file, "pictured") == ["metrics", "batch"]
     headline = plugins.constant(file, "HEADLINE")
     assert headline in plugins.quantities()
     assert {headline} <= set(plugins.constant(file, "BY_STACK"))

@@ -30,6 +30,7 @@ LAYERS = (
     {
         "trainings",
         "suite.checks",
+        "suite.recipe",
         "table.comparable",
         "table.published",
         "table.grid",

@@ -262,9 +262,31 @@ def test_data_that_are_drawn_or_written_differently_are_other_data(tmp_path: Pat
     assert version("jpeg_people") is None
 
 
-def test_a_task_without_a_metric_says_what_to_write() -> None:
-    with pytest.raises(UsageError, match=r"no metric for task 'binary'; write metrics = \[\.\.\.\]"):
-        plan(training(task="binary"))
+def test_data_of_many_files_are_told_apart_by_their_names_and_sizes(tmp_path: Path) -> None:
+    def version(use: str, **options: str) -> Any:
+        data = {"use": use, "size": 64, "train": 100, "val": 10, "options": options}
+        return plan(suite(measures=("train_time",), variants=(variant("a", data=data),)))[0].data.get("version")
+
+    def folder(name: str, **sizes: int) -> str:
+        for file, size in sizes.items():
+            path = tmp_path / name / "images" / f"{file}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(size))
+        return str(tmp_path / name)
+
+    one = version("folder", path=folder("one", a=3, b=5))
+    assert one is not None
+    assert one == version("folder", path=folder("same", b=5, a=3))
+    assert one != version("folder", path=folder("resized", a=3, b=6))
+    assert one != version("folder", path=folder("renamed", a=3, c=5))
+    assert version("folder") is None
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [("pose", "pckh"), ("segmentation", "segmentation"), ("binary", "segmentation")]
+)
+def test_a_task_has_its_metric(task: str, metric: str) -> None:
+    assert [job.metrics for job in plan(training(task=task))] == [[metric], [metric]]
 
 
 def test_a_training_is_scored_by_one_metric() -> None:

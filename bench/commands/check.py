@@ -17,7 +17,7 @@ FUNCTIONS = {
     "mode": ("probe", "apply", "prove"),
     "measure": ("measure",),
     "dataset": ("load",),
-    "metric": ("change", "shift"),
+    "metric": ("blind", "change", "moved", "pictured"),
     "renderer": ("render",),
     "engine": ("execute",),
 }
@@ -26,10 +26,10 @@ FUNCTIONS = {
 CONSTANTS = {
     "mode": ("ORDER", "PHASES", "EXCLUDES"),
     "measure": ("PHASE",),
-    "metric": ("KEYS", "HEADLINE", "THRESHOLDS", "BY_STACK", "NEAR"),
+    "metric": ("KEYS", "HEADLINE", "THRESHOLDS", "BY_STACK"),
 }
 
-CLASSES = {"metric": {"Metric": ("update", "compute", "joints", "people")}}
+CLASSES = {"metric": {"Metric": ("update", "compute")}}
 """Classes with their methods; what a class may inherit is not looked for."""
 
 

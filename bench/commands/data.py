@@ -65,7 +65,7 @@ def about_a_data_set(function: Callable[..., int]) -> Callable[..., int]:
 def show(name: str, out: Path, count: int, split: str, **asked: Any) -> int:
     """Draw samples of the data set NAME.
 
-    Joints, skeleton and head box are drawn on the images; body parts, where there are any, stand below them. Prints
+    Joints, skeleton and head box are drawn on the images; body parts, or else the mask, stand below them. Prints
     the path of the picture.
     """
     if out.suffix.lower() != ".png":

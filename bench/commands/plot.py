@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import store
+from bench import plugins, store
 from bench.errors import Exit, StoreError, UsageError, nearest
 from bench.record import Record
 
 if TYPE_CHECKING:
     from bench.draw.charts import Curve
     from bench.draw.pictures import Examples
-
-SCORE = "pckh.total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,9 @@ class Variant:
 def plot(run: str, results: Path, **asked: Any) -> int:
     """Draw the accuracy of RUN: a file, a run's name, or a suite (its latest run).
 
-    curves.svg: the metric and the training loss over the training. variants.png: every variant's joints on the same
-    validation images. stacks.png: those of the first and the last stack, of fewer images where variants are many.
+    curves.svg: the metric and the training loss over the training. variants.png: every variant's joints or classes
+    on the same validation images. stacks.png: those of the first and the last stack, of fewer images where variants
+    are many.
     """
     loaded = store.read(store.find(results, run))
     for problem in loaded.problems:
@@ -177,9 +176,10 @@ def examples(name: str, training: Training, images: int) -> "Examples":
 
 
 def score(record: Record) -> str:
-    """The pooled PCKh as a heading; nothing where it was not measured."""
+    """The metric's headline as a heading; nothing where it was not measured."""
+    wanted = plugins.constant(plugins.path("metric", record.job.metrics[0]), "HEADLINE") if record.job.metrics else ""
     for value in record.values:
-        if value.quantity.name == SCORE and value.value is not None:
+        if value.quantity.name == wanted and value.value is not None:
             return f"{value.quantity.title.split()[0]} {value.value:.1f} {value.quantity.unit}"
     return ""
 

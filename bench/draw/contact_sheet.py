@@ -44,8 +44,8 @@ def contact_sheet(samples: Arrays, title: str) -> bytes:
     """A PNG: the title, then rows of pictures, then what the marks mean.
 
     Args:
-        samples: image N H W 3, joints N K 2, labelled N K, visible N K; head_box N 4 and part N H W where there are
-            any. All in pixels of the image; (column, row) covers [column, column + 1) x [row, row + 1).
+        samples: image N H W 3; as far as there are any, joints N K 2 with labelled N K and visible N K, head_box N 4,
+            and part N H W. All in pixels of the image; (column, row) covers [column, column + 1) x [row, row + 1).
     """
     from PIL import Image, ImageDraw
 
@@ -60,7 +60,8 @@ def contact_sheet(samples: Arrays, title: str) -> bytes:
     for n, each in enumerate(cells):
         row, column = divmod(n, across)
         picture.paste(each, (GAP + column * wide, LINE + GAP + row * high))
-    _key(draw, LINE + GAP + rows * high)
+    if "joints" in samples:
+        _key(draw, LINE + GAP + rows * high)
     data = io.BytesIO()
     picture.save(data, "PNG")
     return data.getvalue()
@@ -89,9 +90,12 @@ def annotate(picture: "Image", person: Arrays, scale: int) -> None:
     """Draw head box, skeleton and joints on an image that is `scale` times as large as its labels say.
 
     A visible joint is a dot in its side's colour, an occluded one a ring; one that is not labelled is left out. Joints
-    that are not MPII's 16 have no limbs, and the colour of the centre.
+    that are not MPII's 16 have no limbs, and the colour of the centre. Where there are none, nothing is drawn.
     """
     from PIL import ImageDraw
+
+    if "joints" not in person:
+        return
 
     draw = ImageDraw.Draw(picture)
     places = [(float(x), float(y)) for x, y in person["joints"] * scale]

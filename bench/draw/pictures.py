@@ -1,7 +1,8 @@
-"""Predicted joints -> pictures: every variant on the same images, and the first stack beside the last.
+"""Predicted joints or classes -> pictures: every variant on the same images, and the first stack beside the last.
 
-After Fig. 4 to 12 of the assignment report on stacked hourglasses (variants) and Fig. 9 of A. Newell, K. Yang, J. Deng,
-Stacked Hourglass Networks for Human Pose Estimation, ECCV 2016 (stacks).
+After Fig. 4 to 12 of the assignment report on stacked hourglasses (variants), Fig. 9 of A. Newell, K. Yang, J. Deng,
+Stacked Hourglass Networks for Human Pose Estimation, ECCV 2016 (stacks), and Fig. 5 and 9 of the multi-part body
+segmentation study (classes).
 """
 
 import io
@@ -12,7 +13,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.draw.skeleton import CASING, COLOURS, FINER, INK, LIMBS, PAPER, SIDES, Point, font, key_of_sides, said
+from bench.draw.skeleton import (
+    CASING,
+    COLOURS,
+    FINER,
+    INK,
+    LIMBS,
+    PAPER,
+    SIDES,
+    Point,
+    font,
+    key_of_sides,
+    palette,
+    said,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +45,9 @@ ON_A_PAGE = 48  # pictures of stacks; more variants get fewer rows
 
 LIGHT = 300_000  # bytes; pictures are kept in a repository
 KEYS = ("image", "joints", "labelled", "predicted", "head_size")
+KEYS_OF_CLASSES = ("image", "part", "predicted")
+
+OPAQUE = 0.65  # of a class's colour over its pixels
 
 
 class Person(NamedTuple):
@@ -42,18 +59,25 @@ class Person(NamedTuple):
     reach: float
 
 
+class Scene(NamedTuple):
+    """One validation image with the class of every pixel, H W."""
+
+    image: "NDArray[Any]"
+    classes: "NDArray[Any]"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
     """What one variant said about some validation images.
 
     Attributes:
         people: the images with their truth.
-        predicted: S n 16 2, in image pixels: one prediction per stack, the last is the network's.
+        predicted: S n 16 2, in image pixels: one prediction per stack, the last is the network's; of classes S n H W.
     """
 
     name: str
     score: str
-    people: Sequence[Person]
+    people: Sequence[Person | Scene]
     predicted: "NDArray[Any]"
 
     def same_images(self, other: "Examples") -> bool:
@@ -75,9 +99,11 @@ def read(path: Path, name: str, score: str, count: int) -> Examples:
 
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in KEYS}
+            arrays = {key: file[key] for key in (KEYS_OF_CLASSES if "part" in file.files else KEYS)}
     except (KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"not a file of examples: {error}") from None
+    if "part" in arrays:
+        return Examples(name, score, _scenes(arrays, count), arrays["predicted"][:, :count])
     image, joints, labelled, predicted, head = arrays.values()
     n = len(image) if image.ndim else 0
     shapes = (image.shape[3:], joints.shape, labelled.shape, predicted.shape[1:], head.shape)
@@ -87,6 +113,18 @@ def read(path: Path, name: str, score: str, count: int) -> Examples:
         Person(image[k], joints[k], labelled[k].astype(bool), NEAR * float(head[k])) for k in range(min(n, count))
     ]
     return Examples(name, score, people, predicted[:, :count])
+
+
+def _scenes(arrays: "dict[str, NDArray[Any]]", count: int) -> list[Scene]:
+    image, part, predicted = arrays.values()
+    if (
+        image.shape != (*part.shape, 3)
+        or predicted.ndim != 4
+        or predicted.shape[1:] != part.shape
+        or not predicted.size
+    ):
+        raise ValueError("not a file of examples: its arrays do not fit together")
+    return [Scene(*each) for each in islice(zip(image, part, strict=True), count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +144,12 @@ class Group:
 def variants(examples: Sequence[Examples]) -> bytes:
     """Truth, then what every variant found, on the same images: a row per image. A PNG."""
     people = examples[0].people
-    truth = Group("truth", ["labelled joints"], [[portrait(person, person.joints) for person in people]])
+    classes = isinstance(people[0], Scene)
+    note = "classes" if classes else "labelled joints"
+    truth = Group("truth", [note], [[portrait(person, person[1]) for person in people]])
     found = [Group(e.name, [e.score], [_column(e, -1)]) for e in examples]
     bands = [[truth, *band] for band in _bands(found, ACROSS - 1)]
-    return png(sheet(bands))
+    return png(sheet(bands, classes=classes))
 
 
 def stacks(examples: Sequence[Examples]) -> bytes:
@@ -119,7 +159,7 @@ def stacks(examples: Sequence[Examples]) -> bytes:
     for each in examples:
         notes = ["stack 1", f"stack {len(each.predicted)}"]
         deep.append(Group(each.name, notes, [_column(each, stack, rows) for stack in (0, -1)]))
-    return png(sheet(_bands(deep, ACROSS // 2)))
+    return png(sheet(_bands(deep, ACROSS // 2), classes=isinstance(examples[0].people[0], Scene)))
 
 
 def _column(examples: Examples, stack: int, rows: int | None = None) -> list["Image"]:
@@ -134,8 +174,8 @@ def _bands(groups: Sequence[Group], most: int) -> list[list[Group]]:
     return [list(groups[start : start + size]) for start in range(0, len(groups), size)]
 
 
-def portrait(person: Person, found: "NDArray[Any]") -> "Image":
-    """One image with the joints that were found.
+def portrait(person: Person | Scene, found: "NDArray[Any]") -> "Image":
+    """One image with the joints or the classes that were found; a class has a colour, the first one none.
 
     A labelled joint within reach is a dot in its limb's colour. Any other is a red ring with a thin line to where the
     joint is; one without a prediction is ringed where it is. Unlabelled joints and their limbs are left out.
@@ -143,6 +183,10 @@ def portrait(person: Person, found: "NDArray[Any]") -> "Image":
     import numpy as np
     from PIL import ImageDraw
 
+    if isinstance(person, Scene):
+        over = OPAQUE * (found > 0)[..., None]
+        mixed = (1 - over) * person.image + over * palette()[found]
+        return _enlarged(mixed.round().astype(np.uint8))[0].reduce(FINER)
     picture, scale = _enlarged(person.image)
     truth = [(float(x), float(y)) for x, y in person.joints * scale]
     known = np.isfinite(found).all(-1)
@@ -188,7 +232,7 @@ def _ring(draw: "ImageDraw", centre: Point) -> None:
     draw.circle(centre, RING * FINER, outline=WRONG, width=2 * FINER)
 
 
-def sheet(bands: Sequence[Sequence[Group]]) -> "Image":
+def sheet(bands: Sequence[Sequence[Group]], *, classes: bool = False) -> "Image":
     """Groups beside one another, bands below one another, and what the marks mean."""
     from PIL import Image, ImageDraw
 
@@ -207,7 +251,10 @@ def sheet(bands: Sequence[Sequence[Group]]) -> "Image":
             _place(picture, group, (x, y), head)
             x += group.width + gutter
         y += height
-    _key(draw, y)
+    if classes:
+        said(draw, (MARGIN, y), "a colour for each class, none for the background", NOTE)
+    else:
+        _key(draw, y)
     return picture
 
 

@@ -1,8 +1,10 @@
-"""What all pictures of people share: MPII's skeleton, the colours of its sides, and how pictures are lettered."""
+"""What all pictures share: MPII's skeleton, the colours of its sides and of classes, and how pictures are lettered."""
 
+import colorsys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.ImageDraw import ImageDraw
 
 Point = tuple[float, float]
@@ -19,6 +21,8 @@ COLOURS: dict[str, Colour] = {"right": (255, 200, 30), "left": (70, 185, 255), "
 CASING = (20, 20, 20)
 INK = (34, 34, 34)
 PAPER = (255, 255, 255)
+
+TURN = 3 / 8  # between the hues of successive parts: 8 hues of 3 strengths are as many as a body of SURREAL has
 
 FINER = 3
 """Pictures are drawn so much larger and then reduced, for smooth lines."""
@@ -45,3 +49,12 @@ def font(letters: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.load_default(letters)
+
+
+def palette() -> "NDArray[Any]":
+    """256 3, uint8: a colour for every part; 24 differ, and 0, the background, is nearly black."""
+    import numpy as np
+
+    strength = ((1.0, 1.0), (0.55, 1.0), (0.9, 0.65))  # saturation and value, in turn
+    colours = [colorsys.hsv_to_rgb(n * TURN % 1, *strength[n % 3]) for n in range(256)]
+    return np.array([CASING, *(tuple(round(255 * c) for c in colour) for colour in colours[1:])], dtype=np.uint8)

@@ -98,7 +98,7 @@ RULES = (
     Rule(
         "learnt",
         "not_learnt",
-        "not_learnt: the network does not clearly beat a predictor that always answers the same pose",
+        "not_learnt: the network does not clearly beat a predictor that gives every image the same answer",
         "train it for longer",
         most=0,
     ),

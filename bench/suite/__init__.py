@@ -19,7 +19,8 @@ from bench.errors import SuiteError, UsageError, nearest
 from bench.record import Protocol
 from bench.suite.checks import DATA_KEYS, DEFAULT_MODES, LENGTHS, problems
 from bench.suite.positions import describe, line_of_broken
-from bench.suite.schema import Recipe, SuiteTable, Table, shape_problems
+from bench.suite.recipe import Recipe
+from bench.suite.schema import SuiteTable, Table, shape_problems
 from bench.suite.sweep import Point, expand
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from json import dumps
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bench import units
@@ -244,63 +244,6 @@ class SuiteTable(Common):
     variants: Annotated[list[VariantTable], Field(min_length=1)]
     claims: list[ClaimTable] = []
     profiles: dict[str, Profile] = {}
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Schedule(Table):
-    """How the learning rate falls: times gamma at each milestone, or linearly from `start` on."""
-
-    kind: Literal["steps", "linear"] = "steps"
-    milestones: list[Count] = Field(default=[], description="steps: epochs at which the rate falls.")
-    gamma: Annotated[float, Field(gt=0)] = Field(default=0.1, description="steps: factor at each milestone.")
-    start: Share = Field(default=0.0, description="linear: share of the training after which the rate falls.")
-    end: Share = Field(default=0.0, description="linear: share of the rate that is left at the end.")
-
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> "Schedule":
-        own = {"steps": ("milestones", "gamma"), "linear": ("start", "end")}[self.kind]
-        other = sorted(self.model_fields_set.difference(own, ["kind"]))
-        if other:
-            message = "kind \"{kind}\" has no '{key}'; write {own}"
-            raise PydanticCustomError(
-                "schedule", message, {"kind": self.kind, "key": other[0], "own": " and ".join(own)}
-            )
-        return self
-
-
-class Augment(Table):
-    """Random changes of training images, on the device; nothing where the table is left out."""
-
-    scale: Share = Field(default=0.0, description="Standard deviation of the crop's scale; cut off at one of it.")
-    rotate: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Standard deviation, degrees; cut off at two."
-    )
-    rotate_share: Share = Field(default=1.0, description="Share of the images that are rotated.")
-    flip: Share = Field(default=0.0, description="Share of the images that are mirrored.")
-    gain: Share = Field(default=0.0, description="Each channel is multiplied by 1 - gain to 1 + gain.")
-
-
-class Recipe(Table):
-    """How a network is trained: a file of recipes/."""
-
-    title: str = Field(examples=["RMSProp as in the paper"])
-    source: str = ""
-    optimizer: Literal["rmsprop", "adam", "sgd"] = Field(examples=["rmsprop"])
-    lr: Annotated[float, Field(gt=0)] = Field(examples=[2.5e-4])
-    momentum: Annotated[float, Field(ge=0)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    warmup: Annotated[int, Field(ge=0)] = Field(default=0, description="Steps in which the rate rises to `lr`.")
-    schedule: Schedule | None = None
-    augment: Augment | None = None
-    loss: str = Field(examples=["heatmap_mse"])
-    sigma: Annotated[float, Field(gt=0)] = Field(
-        default=1.0, description="Of the target's Gaussian, in cells of the map."
-    )
-    positive: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="Cells of a heat map weigh 1 + positive x target in the loss."
-    )
 
 
 def schema() -> Json:

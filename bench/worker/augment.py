@@ -17,6 +17,15 @@ MIRRORED_JOINTS = (5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10)
 MIRRORED_PARTS = (0, 1, 3, 2, 4, 6, 5, 7, 9, 8, 10, 12, 11, 13, 15, 14, 16, 18, 17, 20, 19, 22, 21, 24, 23)
 """SURREAL's part labels after a mirror."""
 
+ORDERS = {len(MIRRORED_JOINTS): MIRRORED_JOINTS, len(MIRRORED_PARTS): MIRRORED_PARTS}
+"""Number of maps -> their order after a mirror."""
+
+SIDELESS = (1, 2, 5, 13)
+"""Numbers of maps without left and right: a person, and the merged classes of parts."""
+
+LABELS = 256
+"""Labels of parts that there can be; those above the parts, such as 255 where a pixel does not count, have no sides."""
+
 
 KEPT = ("image", "joints", "labelled", "visible", "head_size", "part", "mask")
 """What changes with the image."""
@@ -31,7 +40,8 @@ def augment(batch: Batch, options: dict[str, Any], generator: torch.Generator) -
     Args:
         batch: image uint8 N C H W, and as far as it has them joints N K 2 (pixels; the first one covers 0 to 1),
             labelled and visible N K, head_size N, part N H W, mask N H W.
-        options: scale, rotate, rotate_share, flip, gain; what is left out is off.
+        options: scale, rotate, rotate_share, flip, gain, rotate180 (the share of the images that are turned upside
+            down; left and right stay what they are); what is left out is off.
         generator: on the CPU, so that the same numbers are drawn whatever the device.
 
     Returns:
@@ -54,6 +64,9 @@ def augment(batch: Batch, options: dict[str, Any], generator: torch.Generator) -
         changed = _moved(changed, scale.to(device), angle.to(device))
     if options.get("flip"):
         changed = _mirrored(changed, flipped.to(device))
+    if options.get("rotate180"):
+        upended = torch.rand(count, generator=generator) < options["rotate180"]  # after all that other options draw
+        changed = _upended(changed, upended.to(device))
     if options.get("gain"):
         image = changed["image"].float() * gain.to(device)[:, :, None, None]
         changed = changed | {"image": image.clamp(0, 255).round().to(torch.uint8)}
@@ -66,8 +79,18 @@ def mirror(batch: Batch) -> Batch:
 
 
 def mirror_back(maps: Tensor) -> Tensor:
-    """Heat maps N K H W of mirrored images as maps of the images themselves, for a flip test."""
-    return maps.flip(-1)[:, list(MIRRORED_JOINTS)]
+    """Maps N K H W of mirrored images as maps of the images themselves, for a flip test.
+
+    K = 16 are MPII's joints, 25 SURREAL's parts; 1, 2, 5 and 13 are classes that have no sides.
+
+    Raises:
+        Failed: it is not known which of so many maps are left and right.
+    """
+    count = maps.shape[1]
+    if count not in ORDERS and count not in SIDELESS:
+        known = ", ".join(map(str, sorted([*ORDERS, *SIDELESS])))
+        raise Failed(f"flip test: of {count} maps it is not known which are left and right (of {known} it is)")
+    return maps.flip(-1)[:, list(ORDERS.get(count, range(count)))]
 
 
 def _moved(batch: Batch, scale: Tensor, angle: Tensor) -> Batch:
@@ -108,24 +131,40 @@ def _mirrored(batch: Batch, flipped: Tensor) -> Batch:
     joints = batch["joints"].shape[1] if "joints" in batch else len(MIRRORED_JOINTS)
     if joints != len(MIRRORED_JOINTS):
         raise Failed(f"augment.flip: the data has {joints} joints, left and right are known of MPII's 16 only")
-    changed = dict(batch)
-
-    def swap(name: str, mirrored: Tensor) -> None:
-        shape = [-1] + [1] * (mirrored.dim() - 1)
-        changed[name] = torch.where(flipped.view(shape), mirrored, batch[name])
-
-    swap("image", batch["image"].flip(-1))
-    if "mask" in batch:
-        swap("mask", batch["mask"].flip(-1))
+    changed = _turned(batch, (-1,))
     if "part" in batch:
-        table = torch.tensor(MIRRORED_PARTS, dtype=batch["part"].dtype, device=batch["part"].device)
-        swap("part", table[batch["part"].flip(-1).long()])
+        table = torch.arange(LABELS, dtype=batch["part"].dtype, device=batch["part"].device)
+        table[: len(MIRRORED_PARTS)] = torch.tensor(MIRRORED_PARTS, dtype=table.dtype)
+        changed["part"] = table[changed["part"].long()]
     if "joints" in batch:
         order = list(MIRRORED_JOINTS)
-        mirrored = batch["joints"][:, order].clone()
-        mirrored[..., 0] = batch["image"].shape[-1] - mirrored[..., 0]
-        swap("joints", mirrored)
-        for name in ("labelled", "visible"):
-            if name in batch:
-                swap(name, batch[name][:, order])
-    return changed
+        changed |= {name: changed[name][:, order] for name in ("joints", "labelled", "visible") if name in batch}
+    return _where(flipped, changed, batch)
+
+
+def _upended(batch: Batch, upended: Tensor) -> Batch:
+    """The images in `upended` rotated by 180 degrees, labels too; left and right stay what they are."""
+    return _where(upended, _turned(batch, (-2, -1)), batch)
+
+
+def _turned(batch: Batch, axes: tuple[int, ...]) -> Batch:
+    """Images, labels of pixels and joints reversed along these axes: -1 are the columns, -2 the rows."""
+    turned = dict(batch)
+    for name in ("image", "part", "mask"):
+        if name in batch:
+            turned[name] = batch[name].flip(axes)
+    if "joints" in batch:
+        joints = batch["joints"].clone()
+        for axis in axes:
+            x_or_y = -1 - axis
+            joints[..., x_or_y] = batch["image"].shape[axis] - joints[..., x_or_y]
+        turned["joints"] = joints
+    return turned
+
+
+def _where(chosen: Tensor, changed: Batch, batch: Batch) -> Batch:
+    """The samples in `chosen`, N bool, as they were changed, the others as they were."""
+    return {
+        name: torch.where(chosen.view([-1] + [1] * (kept.dim() - 1)), changed[name], kept)
+        for name, kept in batch.items()
+    }

@@ -77,10 +77,15 @@ def export(job: Job, _: list[Value], __: dict[str, Any]) -> None:
 
 
 def show(job: Job, split: str, dataset: Dataset) -> None:
-    """The first samples of a split as arrays: SHOWN, as far as the data set has them, images as N H W 3."""
+    """The first samples of a split as arrays: SHOWN, as far as the data set has them, images as N H W 3.
+
+    A mask is the only part where there are no others.
+    """
     import numpy as np
 
     batch = sampled(job, dataset, range(min(job.data[split], len(dataset))))
+    if "mask" in batch:
+        batch.setdefault("part", batch["mask"].to(torch.uint8))
     found = {name: batch[name].numpy() for name in SHOWN if name in batch}
     found["image"] = pixels(batch["image"])
     np.savez(Path(job.artefacts) / SAMPLES, allow_pickle=False, **found)
@@ -118,11 +123,17 @@ def put(file: Path, data: bytes, out: str) -> None:
 
 
 def encoded(job: Job, dataset: Dataset, count: int) -> Iterator[tuple[Person, bytes]]:
-    """What the annotation says of each image, and its JPEG file."""
+    """What the annotation says of each image, and its JPEG file.
+
+    Raises:
+        Failed: the data set has no joints.
+    """
     from PIL import Image
 
     for first in range(0, count, TOGETHER):
         batch = sampled(job, dataset, range(first, min(first + TOGETHER, count)))
+        if "joints" not in batch:
+            raise Failed(f"data set '{job.data['use']}' has no joints; `bench data write` is about people")
         for row, image in enumerate(pixels(batch["image"])):
             data = io.BytesIO()
             Image.fromarray(image).save(data, "JPEG", quality=QUALITY)
@@ -137,14 +148,10 @@ def person(image: str, batch: dict[str, Tensor], row: int) -> Person:
 
 
 def sampled(job: Job, dataset: Dataset, indices: range) -> dict[str, Tensor]:
-    """A batch on the CPU, in which all joints are labelled, and all labelled ones visible, where nobody says else.
-
-    Raises:
-        Failed: the data set has no joints.
-    """
+    """A batch on the CPU, in which all joints are labelled, and all labelled ones visible, where nobody says else."""
     batch = dataset.batch(indices, CPU)
     if "joints" not in batch:
-        raise Failed(f"data set '{job.data['use']}' has no joints; `bench data` is about people")
+        return batch
     labelled = batch.get("labelled", torch.ones(batch["joints"].shape[:2], dtype=torch.bool))
     return {"labelled": labelled, "visible": labelled, **batch}
 

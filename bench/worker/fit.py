@@ -88,8 +88,12 @@ def fit(subject: Subject, learner: train.Learner, validate: Validate) -> Course:
     losses: list[Tensor] = []
     source = train.batches(subject, load_dataset(subject.job, "train"), course.step)
     recipe = subject.job.train.get("recipe") or {}
+    frozen = schedule.frozen(recipe, budget.steps)
     while course.step < budget.steps:
         learner.set_rate(schedule.factor(recipe, course.step, budget.steps, budget.per_epoch))
+        if frozen:
+            # At every step: a validation leaves all layers in training mode.
+            learner.freeze_norms(course.step < frozen)
         losses.append(learner(next(source)).loss)
         course.step += 1
         images = course.step * budget.batch

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from bench.errors import Failed
-from bench.worker import timing
+from bench.worker import timing, weights
 from bench.worker.augment import augment
-from bench.worker.losses import LOSSES, Loss
+from bench.worker.losses import LOSSES, Loss, Supervised, cross_entropy
 from bench.worker.subject import Dataset, Subject, as_float, load_dataset
 
 Batch = dict[str, Tensor]
@@ -65,13 +65,18 @@ def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any]) -> torch.opti
 
 @dataclass(slots=True)
 class Learner:
-    """One training step by the job's recipe, and what it carries from step to step."""
+    """One training step by the job's recipe, and what it carries from step to step.
+
+    Attributes:
+        norms: the network's batch norms, with those of their parameters that are trained.
+    """
 
     subject: Subject
     recipe: dict[str, Any]
     loss_of: Loss
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    norms: tuple[tuple[torch.nn.Module, tuple[Tensor, ...]], ...] = ()
 
     def __call__(self, batch: Batch) -> Step:
         """One step. It does not wait for the device, but in float16: the scaler asks whether gradients overflowed."""
@@ -92,6 +97,13 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * self.recipe.get("lr", LEARNING_RATE)
 
+    def freeze_norms(self, frozen: bool) -> None:
+        """Batch norms that use their statistics, update nothing and are not trained; or, if not frozen, that are."""
+        for norm, parameters in self.norms:
+            norm.train(not frozen)
+            for parameter in parameters:
+                parameter.requires_grad_(not frozen)
+
 
 def start(subject: Subject) -> tuple[Subject, Learner]:
     """The subject with a `step` that trains it by the job's recipe, and that step."""
@@ -99,9 +111,26 @@ def start(subject: Subject) -> tuple[Subject, Learner]:
     name = recipe.get("loss", "heatmap_mse")
     if name not in LOSSES:
         raise Failed(f"recipe {recipe.get('name')}: loss '{name}' is none of {', '.join(sorted(LOSSES))}")
+    loss = Supervised(name, weighted(subject, LOSSES[name], recipe), subject.model)
     scaler = torch.amp.GradScaler(subject.device.type, init_scale=FIRST_SCALE, enabled=subject.scale_loss)
-    learner = Learner(subject, recipe, LOSSES[name], make_optimizer(subject.model, recipe), scaler)
+    norms = tuple(
+        (module, tuple(p for p in module.parameters() if p.requires_grad))
+        for module in subject.model.modules()
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+    )
+    learner = Learner(subject, recipe, loss, make_optimizer(subject.model, recipe), scaler, norms)
     return replace(subject, step=learner), learner
+
+
+def weighted(subject: Subject, loss: Loss, recipe: dict[str, Any]) -> Loss:
+    """The loss with the recipe's weights of classes, where it has some: counts the training labels once."""
+    kind = recipe.get("class_weights")
+    if not kind:
+        return loss
+    if loss is not cross_entropy:
+        raise Failed(f"recipe {recipe.get('name')}: class_weights are of loss 'cross_entropy' alone")
+    counts = weights.class_counts(load_dataset(subject.job, "train"))
+    return partial(cross_entropy, weights=weights.weights_of(counts, kind, subject.device))
 
 
 def settle(subject: Subject, step: Callable[[Batch], Step], source: Iterator[Batch]) -> None:

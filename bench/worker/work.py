@@ -133,18 +133,25 @@ def ready_check(job: Job, _: list[Value], environment: dict[str, Any]) -> Subjec
     environment["network"] = network.fingerprint(subject)[0]
     batch = load_dataset(job, "val").batch([0], torch.device("cpu"))
     for name in job.metrics:
-        missing = [key for key in plugins.load("metric", name).KEYS if key not in batch]
+        metric = plugins.load("metric", name)
+        missing = [key for key in metric.KEYS if key not in batch]
         if missing:
             raise Failed(f"data set '{job.data['use']}' has no {', '.join(missing)}: metric '{name}' needs them")
+        if hasattr(metric, "check"):
+            with torch.no_grad():
+                outputs = subject.forward(subject.inputs[0])
+            if problem := metric.check(outputs, batch):
+                raise Failed(f"data set '{job.data['use']}': {problem}")
     if "joints" in batch:
         builder = getattr(module, job.arch.partition(":")[2] or "build", None)
         takes_joints = builder is not None and "joints" in signature(builder).parameters
-        if takes_joints or job.metrics:
-            check_heads(subject, batch["joints"].shape[1], takes_joints=takes_joints)
+        segments = bool(job.options.get("classes"))  # of a network that can do either
+        if "pckh" in job.metrics or (takes_joints and not segments and not job.metrics):
+            check_joints(subject, batch["joints"].shape[1], takes_joints=takes_joints)
     return subject
 
 
-def check_heads(subject: Subject, joints: int, *, takes_joints: bool) -> None:
+def check_joints(subject: Subject, joints: int, *, takes_joints: bool) -> None:
     """That the prediction has as many joints as the data, and every output a map for each where it is to be scored.
 
     Raises:

@@ -96,10 +96,11 @@ def test_a_network_that_profiles_share_is_built_once(project: Project) -> None:
         ("bench/worker/measures/infer.py", "PHASE = ", "PHASES = ", "infer.py:1: no PHASE; see CONTRIBUTING.md"),
         ("bench/worker/datasets/random.py", "def load(", "def read(", "random.py: defines no function load()"),
         ("bench/renderers/csv.py", '"""For', '# """For', "csv.py:"),
-        ("bench/worker/metrics/pckh.py", "NEAR = ", "NER = ", "pckh.py:1: no NEAR; see CONTRIBUTING.md"),
+        ("bench/worker/metrics/pckh.py", "HEADLINE = ", "HEAD = ", "pckh.py:1: no HEADLINE; see CONTRIBUTING.md"),
         ("bench/worker/metrics/pckh.py", "BY_STACK = ", "STACK = ", "pckh.py:1: no BY_STACK; see CONTRIBUTING.md"),
+        ("bench/worker/metrics/pckh.py", "def moved(", "def move(", "pckh.py: defines no function moved()"),
         ("bench/worker/metrics/pckh.py", "class Metric:", "class Metrics:", "pckh.py: defines no class Metric"),
-        ("bench/worker/metrics/pckh.py", "def joints(", "def joint(", "class Metric has no method joints()"),
+        ("bench/worker/metrics/pckh.py", "def compute(", "def computed(", "class Metric has no method compute()"),
         ("archs/stacked_hourglass.py", "def build(", "def make(", "stacked_hourglass.py: defines no function build()"),
     ],
 )
@@ -126,5 +127,5 @@ def test_every_plugin_is_looked_at(bench: Typed, program: Path) -> None:
 def test_what_a_class_may_inherit_is_not_missed(bench: Typed, program: Path) -> None:
     path = program / "bench" / "worker" / "metrics" / "pckh.py"
     text = path.read_text()
-    path.write_text(text.replace("class Metric:", "class Metric(Base):").replace("def joints(", "def joint("))
+    path.write_text(text.replace("class Metric:", "class Metric(Base):").replace("def compute(", "def computed("))
     assert check.plugin_problems("metric", "pckh") == []

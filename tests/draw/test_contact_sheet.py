@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from bench.draw import contact_sheet as module
-from bench.draw.contact_sheet import BOX, contact_sheet, palette
-from bench.draw.skeleton import COLOURS
+from bench.draw.contact_sheet import BOX, contact_sheet
+from bench.draw.skeleton import COLOURS, palette
 
 GREY = (128, 128, 128)
 
@@ -98,3 +98,20 @@ def test_a_sheet_holds_every_sample(count: int, across: int) -> None:
         assert picture.size == (max(420, across * 262 + 6), -(-count // across) * 262 + 6 + 44)
         found = [at(picture, (6 + n % across * 262 + 200, 28 + n // across * 262 + 40)) for n in range(count)]
     assert found == [(tint,) * 3 for tint in tints]
+
+
+def test_without_joints_there_are_images_and_parts_and_no_key() -> None:
+    part = np.zeros((1, 256, 256), np.uint8)
+    part[0, :, 100:] = 1
+    given = {"image": samples()["image"], "part": part}
+    picture = cell(given, 0)
+    assert picture.crop((0, 0, 256, 256)).getcolors() == [(256 * 256, GREY)]
+    assert [at(picture, (x, 300)) for x in (50, 150)] == [tuple(colour) for colour in palette()[:2]]
+    with (
+        Image.open(io.BytesIO(contact_sheet(given, "title"))) as sheet,
+        Image.open(io.BytesIO(contact_sheet(samples() | given, "title"))) as labelled,
+    ):
+        assert sheet.size == labelled.size == (420, 22 + 6 + 513 + 6 + 22)
+        below = (0, 22 + 6 + 513 + 6, 420, sheet.height)
+        keys = [len(one.crop(below).getcolors(9999) or []) for one in (sheet, labelled)]
+    assert keys[0] == 1 < keys[1]

@@ -44,7 +44,7 @@ BAD = [
         '"rmsprop_hourglass"',
         '"rmsprop"',
         "recipe",
-        ("unknown recipe 'rmsprop'", "one of: adam_hourglass, adam_short, rms"),
+        ("unknown recipe 'rmsprop'", "one of: adam_binary, adam_hourglass, adam_segmentation"),
     ),
     Bad("batch = 20\n", "", "[train]", ("measure 'train_time' needs train.batch", "write batch = 20")),
     Bad("batch = 20\n", "batch = 20\nsamples = 9\nepochs = 1\n", "epochs = 1", ("samples and epochs both say",)),

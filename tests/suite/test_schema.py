@@ -29,8 +29,9 @@ def test_a_wrong_recipe_has_its_own_file_and_line(tmp_path: Path) -> None:
 
 
 RECIPE_KEYS = [
-    *("augment", "loss", "lr", "momentum", "optimizer", "positive"),
-    *("schedule", "sigma", "source", "title", "warmup", "weight_decay"),
+    *("augment", "class_weights", "freeze_norm", "freeze_norm_steps", "head_weights", "joint_branch", "joint_weight"),
+    *("loss", "lr", "momentum", "optimizer", "positive"),
+    *("schedule", "sigma", "source", "title", "warmup", "weight_decay", "weighting"),
 ]
 
 
@@ -41,11 +42,29 @@ RECIPE_KEYS = [
             'schedule = { kind = "linear", milestones = [3] }',
             "kind \"linear\" has no 'milestones'; write start and end",
         ),
-        ("schedule = { start = 0.3 }", "kind \"steps\" has no 'start'; write milestones and gamma"),
-        ('schedule = { kind = "cosine" }', "unknown value; one of: linear, steps"),
+        ("schedule = { start = 0.3 }", "kind \"steps\" has no 'start'; write milestones, shares and gamma"),
+        ('schedule = { kind = "cosine" }', "unknown value; one of: linear, poly, steps"),
         ("augment = { flip = 2 }", "flip"),
         ("augment = { zoom = 0.2 }", "unknown key 'zoom'"),
         ("warmup = -1", "must be at least 0"),
+        ('schedule = { kind = "poly", gamma = 0.1 }', "kind \"poly\" has no 'gamma'; write power"),
+        ("schedule = { shares = [0.5, 2] }", "shares"),
+        ("head_weights = []", "head_weights is empty"),
+        ('head_weights = [1, "x"]', "expected a number"),
+        ("head_weights = [0.4, -1]", "must be at least 0"),
+        ('class_weights = "w3"', "unknown value; one of: w1, w2"),
+        (
+            'class_weights = "w1"',
+            'class_weights = "w1": no other loss has them; write loss = "cross_entropy"',
+        ),
+        ('weighting = "outer"', 'there are no weights; write class_weights = "w1" or "w2"'),
+        ('weighting = "inner"', "unknown value; one of: direct, outer, outer_raw"),
+        ("joint_branch = true", 'no other loss has one; write "cross_entropy" or "bce"'),
+        ("joint_weight = 2", "there is no joint branch; write joint_branch = true"),
+        ("freeze_norm = 1.5", "freeze_norm"),
+        ("freeze_norm_steps = 0", "must be at least 1"),
+        ("freeze_norm = 0.5\nfreeze_norm_steps = 7", "freeze_norm says it too; write one of them"),
+        ("augment = { rotate180 = -1 }", "must be at least 0"),
         ("positive = -1.0", "must be at least 0"),
     ],
 )
@@ -54,7 +73,8 @@ def test_faults_of_a_recipe_say_what_to_write(tmp_path: Path, line: str, problem
     recipe = 'title = "t"\noptimizer = "adam"\nlr = 0.1\nloss = "heatmap_mse"\n'
     (tmp_path / "recipes" / "mine.toml").write_text(f"{recipe}{line}\n")
     (found,) = problems(tmp_path, GOOD.replace("rmsprop_hourglass", "mine"))
-    assert found.startswith(f"{tmp_path / 'recipes' / 'mine.toml'}:5: ")
+    place = 5 + line.count("\n")  # the last one's
+    assert found.startswith(f"{tmp_path / 'recipes' / 'mine.toml'}:{place}: ")
     assert problem in found
 
 

@@ -115,15 +115,36 @@ class Bare(Textures):
         return super().batch(indices, device) | {"joints": torch.zeros(len(indices), 3, 2)}
 
 
-@pytest.mark.parametrize("action", ["show", "write"])
-def test_a_data_set_without_joints(tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_without_joints_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "load_dataset", lambda *_: Textures())
-    record = work(job(action, tmp_path, "val", use="textures"))
+    record = work(job("write", tmp_path, "val", use="textures"))
     assert (record.status, record.reason) == (
         "failed",
-        "data set 'textures' has no joints; `bench data` is about people",
+        "data set 'textures' has no joints; `bench data write` is about people",
     )
     assert not (tmp_path / "val" / "annotation.json").exists()
+
+
+class Silhouettes(Textures):
+    """A data set of images with a mask each, whose left half is a person's."""
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> dict[str, torch.Tensor]:
+        mask = (torch.arange(16) < 8).expand(len(indices), 16, 16)
+        return super().batch(indices, device) | {"mask": mask}
+
+
+@pytest.mark.parametrize(("kind", "found"), [(Textures, {"image"}), (Silhouettes, {"image", "part"})])
+def test_a_data_set_without_joints_is_shown_as_far_as_it_goes(
+    tmp_path: Path, kind: type[Textures], found: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "load_dataset", lambda *_: kind())
+    assert work(job("show", tmp_path, "val")).status == "ok"
+    with np.load(tmp_path / "samples.npz") as samples:
+        assert set(samples) == found
+        assert samples["image"].shape == (3, 16, 16, 3)
+        if "part" in found:
+            assert samples["part"].dtype == np.uint8
+            assert (samples["part"] == ([1] * 8 + [0] * 8)).all()
 
 
 def test_a_data_set_that_has_less_than_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,3 +181,58 @@ def test_every_batch_gets_the_same_images(table: dict[str, int], steps: int) -> 
     budget = fit.budget_of(subject)
     assert budget.steps == steps
     assert abs(steps * budget.batch - table.get("samples", 400)) <= budget.batch / 2
+
+
+FROZEN = SHORT | {"recipe": RECIPE | {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9, "freeze_norm": 0.5}}
+
+
+def test_frozen_norms_stay_what_they_were_and_are_trained_after() -> None:
+    subject, learner = train.start(prepare(asked(train=FROZEN)))
+    norms = [module for module in subject.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    seen = []
+
+    def validate() -> tuple[float, float]:
+        subject.model.train()  # as it is left by a validation
+        states = [tensor.clone() for norm in norms for tensor in norm.state_dict().values()]
+        others = [p.detach().clone() for name, p in subject.model.named_parameters() if "heads" in name]
+        seen.append((states, others))
+        return 0.0, 0.0
+
+    before = [tensor.clone() for norm in norms for tensor in norm.state_dict().values()]
+    fit.fit(subject, learner, validate)
+    same = [all(map(torch.equal, before, states)) for states, _ in seen]
+    assert same == [True, True, False, False]  # after 3, 6, 9 and 12 steps
+    assert not any(torch.equal(a, b) for a, b in zip(seen[0][1], seen[1][1], strict=True))  # all others learn
+    moved = [not torch.equal(a, b) for a, b in zip(before, seen[-1][0], strict=True)]
+    assert all(moved)  # statistics, weights and biases alike
+    assert all(norm.training for norm in norms)
+    assert all(p.requires_grad for p in subject.model.parameters())
+
+
+def test_what_a_network_has_frozen_itself_is_not_thawed() -> None:
+    subject = prepare(asked(train=FROZEN))
+    norm = next(module for module in subject.model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    norm.weight.requires_grad_(False)
+    subject, learner = train.start(subject)
+    fit.fit(subject, learner, lambda: (0.0, 0.0))
+    assert not norm.weight.requires_grad
+    assert norm.bias.requires_grad
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3])  # checkpoints while norms are frozen, at the turn, and after
+def test_a_training_with_frozen_norms_goes_on_as_if_nothing_had_happened(tmp_path: Path, stop_at: int) -> None:
+    whole, weights = trained(asked(train=FROZEN))
+    job = asked(tmp_path, train=FROZEN)
+    with pytest.raises(Stop):
+        trained(job, stop_at=stop_at)
+    resumed, again = trained(job)
+    assert resumed.loss == whole.loss
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_norms_are_left_alone_where_the_recipe_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(train.Learner, "freeze_norms", never)
+    assert trained(asked())[0].step == 12

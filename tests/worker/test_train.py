@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from jobs import RECIPE, tiny
 from torch import Tensor, nn
 
 from bench.errors import Failed
-from bench.worker import train
+from bench.worker import train, weights
 from bench.worker.modes import amp
 from bench.worker.subject import Subject, load_dataset, prepare
 
@@ -79,12 +80,53 @@ def test_frozen_parameters_are_not_optimised() -> None:
     ("changes", "message"),
     [
         ({"optimizer": "lion"}, "recipe tiny: optimizer 'lion' is none of rmsprop, adam, sgd"),
-        ({"loss": "hinge"}, "recipe tiny: loss 'hinge' is none of heatmap_mse"),
+        ({"loss": "hinge"}, "recipe tiny: loss 'hinge' is none of bce, cross_entropy, heatmap_bce, heatmap_mse"),
     ],
 )
 def test_an_unknown_part_of_a_recipe(changes: dict[str, str], message: str) -> None:
     with pytest.raises(Failed, match=message):
         train.start(subject_for(train=recipe(**changes)))
+
+
+PEOPLE = {"use": "synthetic", "size": 32, "train": 8, "val": 6, "options": {}}
+
+
+def segmenting(maps: int, **changes: Any) -> Subject:
+    """Of a hourglass with so many maps at a quarter of the resolution."""
+    options = {"stacks": 2, "features": 8, "depth": 1, "joints": maps}
+    return subject_for(options=options, data=PEOPLE, train=recipe(optimizer="adam", lr=1e-2, **changes))
+
+
+@pytest.mark.parametrize(("loss", "maps"), [("bce", 1), ("cross_entropy", 25), ("heatmap_bce", 16)])
+def test_steps_lower_every_loss(loss: str, maps: int) -> None:
+    subject, step = train.start(segmenting(maps, loss=loss, augment={"flip": 0.5, "rotate180": 0.2}))
+    batch = next(train.batches(subject, load_dataset(subject.job, "train")))
+    losses = [float(step(batch).loss) for _ in range(8)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("kind", ["w1", "w2"])
+def test_class_weights_are_those_of_the_training_labels(kind: str) -> None:
+    subject, learner = train.start(segmenting(25, loss="cross_entropy", class_weights=kind, weighting="outer_raw"))
+    dataset = load_dataset(subject.job, "train")
+    batch = dataset.batch(range(8), subject.device)
+    outputs = [torch.randn(8, 25, 32, 32)]
+    pixels = torch.bincount(batch["part"].flatten().long(), minlength=25)
+    weight = weights.KINDS[kind](pixels).float()
+    losses = F.cross_entropy(outputs[0], batch["part"].long(), weight=weight, reduction="none")
+    assert float(learner.loss_of(outputs, batch, learner.recipe)) == pytest.approx(float(losses.mean()), rel=1e-5)
+
+
+def test_class_weights_of_another_loss_are_refused() -> None:
+    with pytest.raises(Failed, match="recipe tiny: class_weights are of loss 'cross_entropy' alone"):
+        train.start(segmenting(1, loss="bce", class_weights="w1"))
+
+
+def test_data_without_labels_cannot_be_segmented() -> None:
+    subject, step = train.start(subject_for(train=recipe(loss="cross_entropy")))
+    batch = next(train.batches(subject, load_dataset(subject.job, "train")))
+    with pytest.raises(Failed, match="cross_entropy: the data have no 'part'"):
+        step(batch)
 
 
 def joints_of(source: Iterator[train.Batch], batches: int) -> Tensor:

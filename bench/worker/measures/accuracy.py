@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bench import plugins
 from bench.errors import Failed, Unavailable, first_line
 from bench.record import Job, Quantity, Value
-from bench.worker import checkpoint, fit, poses, train
+from bench.worker import checkpoint, fit, train
 from bench.worker.apply import apply_modes, prove_modes
 from bench.worker.augment import mirror_back
 from bench.worker.subject import Subject, evaluating, load_dataset
@@ -26,7 +26,7 @@ CURVE_IMAGES = 256
 """Validation images that score the network on its way; the end is scored on all of them."""
 
 CLEARLY = 5.0
-"""Points by which the whole interval of the gain over the best constant pose must lie above it."""
+"""Points by which the whole interval of the gain over the best answer without the image must lie above it."""
 
 SETTLED_SHARE, SETTLED_POINTS = 0.8, 1.0
 """Converged: the last score is within so many points, up or down, of the best up to this share of the training."""
@@ -45,11 +45,6 @@ EXAMPLES = 8
 LOSS_TRAIN = Quantity(name="loss.train", unit="1", better="lower", title="training loss", headline=False)
 LOSS_TEST = Quantity(name="loss.test", unit="1", better="lower", title="validation loss", headline=False)
 CONVERGED = Quantity(name="converged", unit="1", better="higher", title="converged (1) or not (0)", headline=False)
-MEAN_POSE = Quantity(name="pckh.mean_pose", unit="%", better="none", title="PCKh@0.5 total of the mean pose")
-CONSTANT_POSE = Quantity(
-    name="pckh.constant_pose", unit="%", better="none", title="PCKh@0.5 total of the best constant pose"
-)
-
 PICTURES = Quantity(
     name="examples", unit="1", better="none", title="images kept with their predictions", headline=False
 )
@@ -74,7 +69,7 @@ def measure(subject: Subject) -> Iterator[Value]:
         raise Failed(problem)
     metrics = scored(answering(subject, {}), module, images_of(subject))
     blind = unseeing(subject, module)
-    for value in scores(module, metrics, blind[CONSTANT_POSE], course):
+    for value in scores(module, metrics, [*blind.values()][-1], course):
         began = f", trained on from weights {subject.job.weights_hash[:8]}" if subject.job.weights_hash else ""
         yield msgspec.structs.replace(value, how=value.how + began)
     for quantity, metric in blind.items():
@@ -181,19 +176,15 @@ def scored(subject: Subject, module: ModuleType, images: int) -> list[Any]:
 
 
 def unseeing(subject: Subject, module: ModuleType) -> dict[Quantity, Any]:
-    """What predictors score that always answer the same pose: the mean one, and the one that is right most often."""
-    joints, labelled, head_size = poses.labels(subject)
-    answers = {
-        MEAN_POSE: poses.mean_pose(joints, labelled),
-        CONSTANT_POSE: poses.constant_pose(joints, labelled, head_size, module.NEAR),
-    }
+    """What predictors score that give every image the same answer; the last one is the best of them."""
+    answers = module.blind(subject)
     metrics = {quantity: module.Metric() for quantity in answers}
     dataset, total = load_dataset(subject.job, "val"), images_of(subject)
     size = int(subject.job.train.get("batch", 1))
     for first in range(0, total, size):
         batch = dataset.batch(range(first, min(first + size, total)), subject.device)
-        for quantity, pose in answers.items():
-            metrics[quantity].update(pose.expand(len(batch["image"]), -1, -1), batch)
+        for quantity, answer in answers.items():
+            metrics[quantity].update(answer.expand(len(batch["image"]), *answer.shape), batch)
     return metrics
 
 
@@ -279,14 +270,10 @@ def crossing(score: fit.Curve, threshold: float) -> float | None:
 
 
 def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) -> Iterator[Value]:
-    """How a mode's answers on the trained weights differ from strict fp32: moved joints, and what that costs."""
+    """How a mode's answers on the trained weights differ from strict fp32: what moved, and what that costs."""
     module = plugins.load("metric", subject.job.metrics[0])
-    shift = Quantity(
-        name=f"keypoint_shift.{name}",
-        unit="pixel",
-        better="lower",
-        title=f"joints moved by {name}, 99th percentile",
-        headline=False,
+    shift = msgspec.structs.replace(
+        module.MOVED, name=f"{module.MOVED.name}.{name}", title=module.MOVED.title.replace("the mode", name)
     )
     change = Quantity(
         name=f"{module.HEADLINE.partition('.')[0]}_change.{name}",
@@ -303,8 +290,7 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
         flags = ["mismatch"] if isinstance(error, Failed) else []
         yield from (Value(quantity=quantity, reason=first_line(error), flags=flags) for quantity in (shift, change))
         return
-    moved = module.shift(other, reference)
-    yield Value(quantity=shift, value=moved["p99"], details=moved, reason="" if moved["joints"] else "no joints")
+    yield msgspec.structs.replace(module.moved(other, reference), quantity=shift)
     value, low, high = module.change(other, reference)
     harmed = high < 0 and value < -HARM
     how = f"mismatch: {value:+.2f} points" if harmed else "paired bootstrap over images"
@@ -328,14 +314,10 @@ def examples(subject: Subject, metrics: list[Any]) -> Iterator[Value]:
 
 
 def pictured(subject: Subject, metrics: list[Any]) -> bytes:
-    """A file of arrays: images, the truth, and predictions stacks x images x joints x (x, y)."""
-    count = min(EXAMPLES, images_of(subject))
-    batch = load_dataset(subject.job, "val").batch(range(count), torch.device("cpu"))
-    kept = {
-        "image": batch["image"].permute(0, 2, 3, 1).numpy(),
-        "predicted": np.stack([metric.joints()[:count].float().numpy() for metric in metrics]),
-        **{name: batch[name].numpy() for name in ("joints", "labelled", "head_size")},
-    }
+    """A file of arrays: images, the truth, and predictions stacks x images x ..."""
+    module = plugins.load("metric", subject.job.metrics[0])
+    batch = load_dataset(subject.job, "val").batch(range(min(EXAMPLES, images_of(subject))), torch.device("cpu"))
+    kept = {"image": batch["image"].permute(0, 2, 3, 1).numpy(), **module.pictured(metrics, batch)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **kept)
     return buffer.getvalue()

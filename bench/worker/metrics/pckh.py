@@ -12,7 +12,7 @@ thorax are in neither total. Publications differ in three conventions, so the qu
 - the toolkit's `<= 0.5` is used; others have `<`, which matters for whole-pixel predictions only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -23,7 +23,8 @@ from torch import Tensor
 
 from bench.errors import Failed
 from bench.record import Quantity, Value
-from bench.worker import heatmap, resample
+from bench.worker import heatmap, poses, resample
+from bench.worker.subject import Subject
 
 HEADLINE = "pckh.total"
 THRESHOLDS = (50.0,)
@@ -76,6 +77,19 @@ QUANTITIES = (
         title="PCKh@0.5 upper neck and head top, as the MPII toolkit's head",
         headline=False,
     ),
+)
+
+MEAN_POSE = Quantity(name="pckh.mean_pose", unit="%", better="none", title="PCKh@0.5 total of the mean pose")
+CONSTANT_POSE = Quantity(
+    name="pckh.constant_pose", unit="%", better="none", title="PCKh@0.5 total of the best constant pose"
+)
+
+MOVED = Quantity(
+    name="keypoint_shift",
+    unit="pixel",
+    better="lower",
+    headline=False,
+    title="joints moved by the mode, 99th percentile",
 )
 
 _MISSING = {"total": "joint", "mean14": "joint", "limbs": "limb", "head": "head top", "head_official": "head"}
@@ -273,6 +287,25 @@ def change(of: Metric, against: Metric) -> tuple[float, float, float]:
     difference = float(100 * gained.sum() / labelled.sum())
     low, high = resample.interval(100 * drawn[:, 0] / drawn[:, 1])
     return difference, difference if low is None else low, difference if high is None else high
+
+
+def blind(subject: Subject) -> dict[Quantity, Tensor]:
+    """Poses answered without looking, K 2 in pixels, of the first training labels: the mean, and the best one."""
+    joints, labelled, head_size = poses.labels(subject)
+    best = poses.constant_pose(joints, labelled, head_size, NEAR)
+    return {MEAN_POSE: poses.mean_pose(joints, labelled), CONSTANT_POSE: best}
+
+
+def moved(of: Metric, against: Metric) -> Value:
+    """How far the labelled joints lie apart in two predictions on the same images: the 99th percentile, in pixels."""
+    found = shift(of, against)
+    return Value(quantity=MOVED, value=found["p99"], details=found, reason="" if found["joints"] else "no joints")
+
+
+def pictured(metrics: Sequence[Metric], batch: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Arrays that the first images are drawn from, besides `image`: the truth, and `predicted`, stacks N K 2."""
+    predicted = np.stack([metric.joints()[: len(batch["image"])].float().numpy() for metric in metrics])
+    return {"predicted": predicted, **{name: batch[name].numpy() for name in ("joints", "labelled", "head_size")}}
 
 
 def shift(of: Metric, against: Metric, *, in_heads: bool = False) -> dict[str, float | int | None]:

@@ -137,6 +137,7 @@ class Scripted:
     """A metric whose paired change is given."""
 
     HEADLINE = "pckh.total"
+    MOVED = pckh.MOVED
 
     def __init__(self, change: tuple[float, float, float]) -> None:
         self.given = change
@@ -144,8 +145,8 @@ class Scripted:
     def change(self, *_: Any) -> tuple[float, float, float]:
         return self.given
 
-    def shift(self, *_: Any) -> dict[str, Any]:
-        return {"p99": 1.0, "joints": 10}
+    def moved(self, *_: Any) -> Value:
+        return Value(quantity=self.MOVED, value=1.0)
 
 
 @pytest.mark.parametrize(
