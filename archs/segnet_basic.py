@@ -65,7 +65,7 @@ class SegNetBasic(nn.Module):
                 x = self.ups[number](x)
             else:
                 where, size = places.pop()
-                x = F.max_unpool2d(x, where, 2, output_size=size)
+                x = F.max_unpool2d(x, where, [2, 2], output_size=size)
             x = step(x)
         return [self.head(x)]
 

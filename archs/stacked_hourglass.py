@@ -29,6 +29,13 @@ def featured(wide: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(wide, wide, 1), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
 
 
+class HeadsInside(nn.ModuleList):
+    """A 1x1 head for each of the highest resolutions within an hourglass, the lowest of them first."""
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        return [head(level) for head, level in zip(self, levels, strict=True)]
+
+
 class StackedHourglass(nn.Module):
     """Stem, then per stack: hourglass, bottlenecks, 1x1 head; features and head go back into the trunk.
 
@@ -69,7 +76,7 @@ class StackedHourglass(nn.Module):
         self.remap_heads = nn.ModuleList(nn.Conv2d(maps[i], wide, 1) for i in range(0 if bare else stacks - 1))
         inside = INSIDE if supervision == "inside" else 0
         self.heads_inside = nn.ModuleList(
-            nn.ModuleList(nn.Conv2d(wide, count, 1) for _ in range(inside)) for count in maps if inside
+            HeadsInside(nn.Conv2d(wide, count, 1) for _ in range(inside)) for count in maps if inside
         )
         self.branch = 0
         if beside is not None:
@@ -83,9 +90,12 @@ class StackedHourglass(nn.Module):
         for i, (hourglass, residual, features) in enumerate(
             zip(self.hourglasses, self.residuals, self.features, strict=True)
         ):
-            levels = hourglass.levels(x)[-INSIDE:] if len(self.heads_inside) else [hourglass(x)]
             if len(self.heads_inside):
-                outputs += [head(level) for head, level in zip(self.heads_inside[i], levels, strict=True)]
+                assert isinstance(hourglass, Hourglass)
+                levels = hourglass.levels(x)[-INSIDE:]
+                outputs += self.heads_inside[i](levels)
+            else:
+                levels = [hourglass(x)]
             y = features(residual(levels[-1]))
             if str(i) in self.heads:
                 outputs.append(self.heads[str(i)](y))
