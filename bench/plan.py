@@ -58,7 +58,7 @@ PER_PIXEL = 8e-6
 TRAINING = 86400.0
 """Seconds after which a training for accuracy is stopped, where the suite does not say."""
 
-FOR_ACCURACY = ("rounds", "samples", "seeds", "validations", "flip_test", "timeout")
+FOR_ACCURACY = ("rounds", "samples", "seeds", "validations", "validate_every", "split", "flip_test", "timeout")
 """Keys of [train] that training time does not depend on, besides `epochs`."""
 
 
@@ -124,6 +124,7 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
         options=variant.options,
         weights=variant.weights,
         weights_hash=_hash(variant.weights),
+        weights_without=list(variant.weights_without),
         modes=suite.modes[cell.mode].plugins if cell.mode else {},
         measures=by_phase[cell.phase],
         **common | tables,

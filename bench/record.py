@@ -136,7 +136,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         arch: a name in `archs/` or `package.module:function`; arch_file is that name's file.
         options: the builder's options.
         weights: a state dict (.pt) to load, or a pickled module where `arch` is empty; weights_hash: its sha256,
-            which is what counts for the identity.
+            which is what counts for the identity; weights_without: beginnings of the names that are not loaded.
         mode: the mode's name in the suite; modes: plugin name -> option.
         round: rounds count from 0.
         data, infer, train: the suite's tables of these names, merged for this variant; `train.recipe` is the
@@ -163,6 +163,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: Json = {}
     weights: str = ""
     weights_hash: str = ""
+    weights_without: list[str] = []
     modes: Json = {}
     data: Json = {}
     infer: Json = {}
@@ -291,7 +292,7 @@ def checked_mode(name: str) -> str:
     return mode if kind.endswith("_change") or kind == "keypoint_shift" else ""
 
 
-TRAINED = ("epochs", "samples", "flip_test", "validations")
+TRAINED = ("epochs", "samples", "flip_test", "validations", "validate_every", "split")
 """Keys of [train] that accuracy depends on, besides batch and recipe."""
 
 

@@ -1,9 +1,9 @@
 """TOML text -> Suite: every error at once, then profile, variants and sweeps merged into plain data.
 
 What wins over what, the last one first: the keys of a variant that the profile names
-(`[profiles.quick.variant.NAME]`), the variant's own keys, the profile, the suite. Tables merge key by key; lists
-and single values replace. Options of one data set are not handed on to another one, and a table that says in
-`samples` how long a training is drops `epochs` from the ones before, and the other way round.
+(`[profiles.quick.variant.NAME]`), the variant's own keys, the profile, the suite. Tables merge key by key, `change`
+of a recipe among them; lists and single values replace. Options of one data set are not handed on to another one, and
+a table that says in `samples` how long a training is drops `epochs` from the ones before, and the other way round.
 """
 
 import tomllib
@@ -17,8 +17,8 @@ import msgspec
 from bench import plugins
 from bench.errors import SuiteError, UsageError, nearest
 from bench.record import Protocol
-from bench.suite.checks import DATA_KEYS, DEFAULT_MODES, LENGTHS, problems
-from bench.suite.positions import describe, line_of_broken
+from bench.suite.checks import DATA_KEYS, DEFAULT_MODES, EITHER, problems
+from bench.suite.positions import Place, describe, line_of_broken
 from bench.suite.recipe import Recipe
 from bench.suite.schema import SuiteTable, Table, shape_problems
 from bench.suite.sweep import Point, expand
@@ -52,8 +52,9 @@ class Variant:
         arch: a name in archs/ or `package.module:function`.
         data: use, size (a side, or [H, W] where they differ), train, val, and `options` of the data set.
         infer: batch, and rounds where they differ from the suite's.
-        train: recipe (the whole table, and its `name`), batch, epochs, mode, rounds, as far as the suite has them.
-        weights: path of a state dict, "" where there is none.
+        train: recipe (the whole table, changed as the row says, and its `name`), batch, epochs, mode, rounds, as far
+            as the suite has them.
+        weights: path of a state dict, "" where there is none; weights_without: layers that it is not loaded into.
         published: the document's rows as written: table, epochs, batch, note, and quantity -> figure.
     """
 
@@ -64,6 +65,7 @@ class Variant:
     infer: Json
     train: Json
     weights: str = ""
+    weights_without: tuple[str, ...] = ()
     optional: bool = False
     published: tuple[Json, ...] = ()
 
@@ -154,6 +156,9 @@ def load_suite(path: str | Path, profile: str | None = None, **overrides: Unpack
     if profile and profile not in profiles:
         raise UsageError(f"{_shown(file)}: unknown profile '{profile}'; {nearest(profile, profiles)}")
     recipes = _recipes(raw, file.parent)
+    if any("change" in table for table in _train_tables(raw)):
+        for each in ("", *profiles):  # one that is not chosen is to be right too
+            _resolve(raw, file, each, recipes)
     suite = _resolve(raw, file, profile or "", recipes)
     return _overridden(suite, overrides)
 
@@ -203,10 +208,7 @@ def _read(file: Path, model: type[Table]) -> Json:
 
 def _recipes(raw: Json, home: Path) -> dict[str, Json]:
     """Every recipe that the suite names, with its `name`."""
-    tables = [scope.get("train", {}) for scope in (raw, *raw["variants"])]
-    for profile in raw.get("profiles", {}).values():
-        tables += [scope.get("train", {}) for scope in (profile, *profile.get("variant", {}).values())]
-    names = {table["recipe"] for table in tables if "recipe" in table}
+    names = {table["recipe"] for table in _train_tables(raw) if "recipe" in table}
     found, wrong = {}, []
     for name in sorted(names):
         try:
@@ -216,6 +218,14 @@ def _recipes(raw: Json, home: Path) -> dict[str, Json]:
     if wrong:
         raise SuiteError(wrong)
     return found
+
+
+def _train_tables(raw: Json) -> list[Json]:
+    """Every [train] of the suite, wherever it may stand."""
+    tables = [scope.get("train", {}) for scope in (raw, *raw["variants"])]
+    for profile in raw.get("profiles", {}).values():
+        tables += [scope.get("train", {}) for scope in (profile, *profile.get("variant", {}).values())]
+    return tables
 
 
 def _resolve(raw: Json, file: Path, profile: str, recipes: Mapping[str, Json]) -> Suite:
@@ -237,7 +247,7 @@ def _resolve(raw: Json, file: Path, profile: str, recipes: Mapping[str, Json]) -
         factors=tuple(base.get("factors", ())),
         metrics=tuple(base.get("metrics", ())),
         modes={name: _mode(keys) for name, keys in base["modes"].items()},
-        variants=tuple(_variants(base, profile, recipes, file.parent)),
+        variants=tuple(_variants(base, profile, recipes, file)),
         protocol=msgspec.convert(base["protocol"], Protocol),
         claims=tuple(msgspec.convert(claim, Claim) for claim in raw.get("claims", [])),
         **{key: base[key] for key in plain if key in base},
@@ -249,16 +259,37 @@ def _mode(keys: Json) -> ModeConfig:
     return ModeConfig(named, optional=keys.get("optional", False))
 
 
-def _variants(base: Json, profile: str, recipes: Mapping[str, Json], home: Path) -> list[Variant]:
-    """The networks of a profile, in the order written."""
+def _variants(base: Json, profile: str, recipes: Mapping[str, Json], file: Path) -> list[Variant]:
+    """The networks of a profile, in the order written.
+
+    Raises:
+        SuiteError: what a variant changes of its recipe does not make one.
+    """
     found = []
-    for written in base["variants"]:
+    for number, written in enumerate(base["variants"]):
         if profile and profile not in written.get("profiles", [profile]):
             continue
         for point in expand(written):
             named = base.get("variant", {}).get(point.name, {})
-            found.append(_variant(base, [written, named], point, recipes, home))
+            variant = _variant(base, [written, named], point, recipes, file.parent)
+            change: Place = ("variants", number, "train", "change")
+            if "change" in named.get("train", {}):
+                change = ("profiles", profile, "variant", point.name, "train", "change")
+            found.append(replace(variant, train=_with_change(variant.train, file, change)))
     return found
+
+
+def _with_change(train: Json, file: Path, place: Place) -> Json:
+    """The train table with its recipe as `change` makes it; `place` is where the file has that."""
+    change, train = train.get("change"), {key: value for key, value in train.items() if key != "change"}
+    if not change or "recipe" not in train:
+        return train
+    whole = train["recipe"] | change
+    wrong = list(shape_problems(Recipe, {key: value for key, value in whole.items() if key != "name"}))
+    if wrong:
+        problems = [each._replace(place=(*place, *each.place)) for each in wrong]
+        raise SuiteError(describe(_shown(file), file.read_text(encoding="utf-8"), problems))
+    return train | {"recipe": whole}
 
 
 def _variant(base: Json, layers: list[Json], point: Point, recipes: Mapping[str, Json], home: Path) -> Variant:
@@ -275,6 +306,7 @@ def _variant(base: Json, layers: list[Json], point: Point, recipes: Mapping[str,
         infer=_merge([{"batch": 1}, base["infer"], *(layer.get("infer", {}) for layer in layers)]),
         train=train,
         weights=str(home / weights) if weights else "",
+        weights_without=tuple(_merge([written, named]).get("weights_without", ())),
         optional=bool(named.get("optional", written.get("optional"))),
         published=tuple(written.get("published", ())),
     )
@@ -287,9 +319,11 @@ def _merge(tables: Sequence[Json]) -> Json:
 def _merge_train(tables: Sequence[Json]) -> Json:
     merged: Json = {}
     for table in tables:
-        if not table.keys().isdisjoint(LENGTHS):
-            merged = {key: value for key, value in merged.items() if key not in LENGTHS}
-        merged |= table
+        for either in EITHER:
+            if not table.keys().isdisjoint(either):
+                merged = {key: value for key, value in merged.items() if key not in either}
+        change = merged.get("change", {}) | table.get("change", {})
+        merged |= table | ({"change": change} if change else {})
     return merged
 
 

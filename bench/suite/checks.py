@@ -32,8 +32,8 @@ PASSED_TO_DATA = ("split", "size", "count")
 DEFAULT_MODES: Json = {"fp32": {}}
 """The modes of a suite that names none."""
 
-LENGTHS = ("samples", "epochs")
-"""Keys of [train] that say how long a training for accuracy is, of which the last one written counts."""
+EITHER = (("samples", "epochs"), ("validations", "validate_every"))
+"""Keys of [train] that say the same of a training for accuracy in two ways, of which the last one written counts."""
 
 _TIMES = ("min", "h", "s", "ms", "us")
 
@@ -292,10 +292,11 @@ def _training_needs(raw: Json, home: Path) -> Iterator[Problem]:
                         yield Problem(("train", key), f"measure '{name}' needs train.{key}", f"write {key} = {example}")
 
 
-def _lengths(raw: Json, _: Path) -> Iterator[Problem]:
+def _either(raw: Json, _: Path) -> Iterator[Problem]:
     for place, table in _everywhere(raw, "train"):
-        if table.keys() >= {*LENGTHS}:
-            yield Problem((*place, "epochs"), "samples and epochs both say how long is trained", "write one of them")
+        for one, other in EITHER:
+            if one in table and other in table:
+                yield Problem((*place, other), f"{one} and {other} both say the same", "write one of them")
 
 
 def _factors(raw: Json, _: Path) -> Iterator[Problem]:
@@ -377,7 +378,7 @@ CHECKS: tuple[Check, ...] = (
     _baseline,
     _training_mode,
     _training_needs,
-    _lengths,
+    _either,
     _factors,
     _profiles,
     _weights,

@@ -111,11 +111,15 @@ class TrainPart(Table):
     """Keys of [train] that a variant overrides."""
 
     recipe: str | None = Field(default=None, description="Name of a file in recipes/, beside the suite or installed.")
+    change: Json = Field(default={}, description="Keys of the recipe that are other than in its file.")
     batch: Count | None = None
     epochs: Count | None = Field(default=None, description="Training for accuracy, in epochs of data.train images.")
     samples: Count | None = Field(default=None, description="Training for accuracy, in images, instead of `epochs`.")
     mode: str | None = Field(
         default=None, description="The mode that accuracy is trained in; the first where not given."
+    )
+    split: Literal["val", "test"] | None = Field(
+        default=None, description="What the trained network is scored on; val, as on its way, where not given."
     )
 
 
@@ -126,6 +130,7 @@ class Train(TrainPart):
         default=None, description="Trainings per variant for accuracy, each from other weights."
     )
     validations: Count | None = Field(default=None, description="How often a training is scored on its way; 10.")
+    validate_every: Count | None = Field(default=None, description="The same as steps from one validation to the next.")
     timeout: Minutes | None = Field(
         default=None, description="Seconds after which a training for accuracy is stopped; a day."
     )
@@ -159,6 +164,9 @@ class VariantPart(Table):
     infer: InferPart | None = None
     train: TrainPart | None = None
     weights: str = Field(default="", description="A state dict (.pt) to load, relative to the suite.")
+    weights_without: list[str] = Field(
+        default=[], description="Layers that keep their own weights, by the beginning of their names: a classifier."
+    )
     optional: bool = False
 
 

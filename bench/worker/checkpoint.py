@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from errno import EINVAL
 from hashlib import sha256
@@ -107,11 +108,15 @@ def is_pointer(path: Path) -> bool:
         return file.read(len(POINTER)) == POINTER
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, without: Sequence[str] = ()) -> None:
     """Load a state dict, or a checkpoint of ours that holds one as `model`.
 
+    Args:
+        without: layers that keep the weights they have, such as a classifier of other classes: `head` is `head` and
+            all that begins with `head.`.
+
     Raises:
-        Failed: it is not one, or one of another architecture.
+        Failed: it is not one, or one of another architecture, or the network has no layer of such a name.
     """
     state = load(path)
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
@@ -119,6 +124,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
         raise Failed(f"{path.name}: not a state dict (name -> tensor); {INSTEAD}")
     wanted = model.state_dict()
+    for layer in without:
+        if not any(_within(name, layer) for name in wanted):
+            layers = ", ".join(name for name, _ in model.named_children())
+            raise Failed(f"weights_without '{layer}': the network has no such layer; it has {layers}")
+    wanted, state = (
+        {name: tensor for name, tensor in tensors.items() if not any(_within(name, layer) for layer in without)}
+        for tensors in (wanted, state)
+    )
     wrong = [
         *(f"{name} is missing" for name in wanted if name not in state),
         *(f"{name} is not in the network" for name in state if name not in wanted),
@@ -132,4 +145,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         instead = "write the arch and options that they were trained with, or other weights"
         raise Failed(f"{path.name}: weights of another architecture: {wrong[0]}{more}; {instead}")
-    model.load_state_dict(state)
+    model.load_state_dict(state, strict=not without)  # what is missing was looked at
+
+
+def _within(name: str, layer: str) -> bool:
+    return name == layer or name.startswith(f"{layer}.")

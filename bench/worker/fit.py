@@ -65,6 +65,12 @@ class Budget:
         """The steps, counted from 1, at which each of `count` even shares of the training is over."""
         return {max(1, round(self.steps * k / count)) for k in range(1, count + 1)}
 
+    def validations(self, table: dict[str, Any]) -> set[int]:
+        """The steps after which it is scored, as the job's train table says; the last one is always among them."""
+        if every := table.get("validate_every"):
+            return {*range(every, self.steps, every), self.steps}
+        return self.marks(table.get("validations", VALIDATIONS))
+
 
 def budget_of(subject: Subject) -> Budget:
     """The job's budget: the same number of images whatever the batch, to half a batch."""
@@ -83,7 +89,7 @@ def fit(subject: Subject, learner: train.Learner, validate: Validate) -> Course:
     """
     budget, last = budget_of(subject), checkpoint.file(subject.job, "last.pt")
     course = resumed(subject, learner, last) if last and last.exists() else Course()
-    validations = budget.marks(subject.job.train.get("validations", VALIDATIONS))
+    validations = budget.validations(subject.job.train)
     points = budget.marks(POINTS) | validations
     losses: list[Tensor] = []
     source = train.batches(subject, load_dataset(subject.job, "train"), course.step)

@@ -122,19 +122,27 @@ def size_of(data: dict[str, Any]) -> tuple[int, int]:
 
 
 def load_dataset(job: Job, split: str, least: int = 1) -> Dataset:
-    """The job's data set; its length is the suite's `train` or `val`, and `least` where it can be that long."""
+    """The job's data set; its length is the suite's `train` or `val`, and `least` where it can be that long.
+
+    The test split is as long as the validation split.
+    """
     module = importlib.import_module(f"bench.worker.datasets.{job.data.get('use', 'random')}")
     options = dict(job.data.get("options", {}))
-    count = max(job.data.get(split) or 1, least)
+    count = max(job.data.get("val" if split == "test" else split) or 1, least)
     dataset: Dataset = module.load(split, size=size_of(job.data), count=count, **options)
     return dataset
 
 
-def module_of(job: Job) -> Any:
-    """The module in which the job's architecture is defined; its `check` may be called without building."""
+def find_first(job: Job) -> None:
+    """Have the job's own folders looked in first by every import from now on."""
     for path in reversed(job.paths):
         if path not in sys.path:
             sys.path.insert(0, path)
+
+
+def module_of(job: Job) -> Any:
+    """The module in which the job's architecture is defined; its `check` may be called without building."""
+    find_first(job)
     if ":" in job.arch:
         return importlib.import_module(job.arch.partition(":")[0])
     spec = importlib.util.spec_from_file_location(f"archs.{job.arch}", job.arch_file)
@@ -155,7 +163,7 @@ def build(job: Job) -> nn.Module:
     function = getattr(module_of(job), job.arch.partition(":")[2] or "build")
     model = _checked(function(**job.options))
     if job.weights:
-        checkpoint.load_weights(model, Path(job.weights))
+        checkpoint.load_weights(model, Path(job.weights), job.weights_without)
     return model
 
 

@@ -190,17 +190,20 @@ def steps_per_epoch(subject: Subject) -> int:
     return max(1, int(images) // int(subject.job.train.get("batch", 1)))
 
 
-def evaluate(subject: Subject, take: Callable[[list[Tensor], Batch], None], images: int, size: int) -> Iterator[float]:
+def evaluate(
+    subject: Subject, take: Callable[[list[Tensor], Batch], None], images: int, size: int, *, split: str = "val"
+) -> Iterator[float]:
     """The evaluation loop over the validation split: load, place, forward, and what `take` does.
 
     Args:
         take: takes the network's outputs and the batch; called inside the timed part.
         images: stop after this many; size: images in a batch, the last one may be short.
+        split: another one in the validation split's place.
 
     Yields:
         Seconds of each batch.
     """
-    dataset = load_dataset(subject.job, "val")
+    dataset = load_dataset(subject.job, split)
     total = min(images, len(dataset))
 
     def once(first: int, last: int) -> None:

@@ -46,7 +46,7 @@ NOT_THE_SUITE = [
     Bad(
         "stacks = 1, features = 8, depth = 1 }", "}\nsweep = { depth = [1, 2] }", "gives several variants the name 'b'"
     ),
-    Bad("rounds   = 1", "rounds = 1\ntrain = { samples = 9, epochs = 1 }", "samples and epochs both say how long "),
+    Bad("rounds   = 1", "rounds = 1\ntrain = { samples = 9, epochs = 1 }", "samples and epochs both say"),
     Bad('baseline = "a"', 'baseline = "A"', "baseline 'A' is no variant; one of: a, b"),
 ]
 

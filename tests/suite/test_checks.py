@@ -48,6 +48,8 @@ BAD = [
     ),
     Bad("batch = 20\n", "", "[train]", ("measure 'train_time' needs train.batch", "write batch = 20")),
     Bad("batch = 20\n", "batch = 20\nsamples = 9\nepochs = 1\n", "epochs = 1", ("samples and epochs both say",)),
+    Bad("batch = 20\n", "batch = 20\nvalidations = 9\nvalidate_every = 1\n", "validate_every", ("both say the same",)),
+    Bad("batch = 20\n", 'batch = 20\nsplit = "tset"\n', "tset", ("unknown value", "did you mean 'test'")),
     Bad("{ batch = 6 }", "{ epochs = 3, samples = 9 }", "samples = 9", ("samples and epochs both say", "write one")),
     Bad("{ batch = 2 }", "{ epochs = 3, samples = 9 }", "samples = 9", ("samples and epochs both say", "write one")),
     Bad("rounds = 1 }", "epochs = 3, samples = 9 }", "samples = 9", ("samples and epochs both say", "write one")),

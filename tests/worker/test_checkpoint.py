@@ -55,6 +55,19 @@ def test_another_architecture_is_named_by_its_first_difference(weights: Path, ot
     assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
 
 
+def test_a_layer_that_is_left_out_keeps_its_own_weights_whatever_its_shape(weights: Path) -> None:
+    kept, fresh = checkpoint.load(weights), nn.Sequential(nn.Conv2d(3, 7, 1), nn.BatchNorm2d(3))
+    own = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
+    checkpoint.load_weights(fresh, weights, ["0"])
+    assert torch.equal(fresh.state_dict()["0.weight"], own["0.weight"])
+    assert torch.equal(fresh.state_dict()["1.running_var"], kept["1.running_var"])
+
+
+def test_a_layer_that_is_left_out_is_one_of_the_network(weights: Path) -> None:
+    with pytest.raises(Failed, match=r"^weights_without 'head': the network has no such layer; it has 0, 1$"):
+        checkpoint.load_weights(network(), weights, ["head"])
+
+
 def half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

@@ -49,6 +49,11 @@ def test_a_training_takes_its_samples_and_is_validated_on_its_way() -> None:
     assert course.score.values == [0.0, 10.0, 20.0, 30.0]
 
 
+def test_a_training_is_validated_every_so_many_steps_and_at_its_end() -> None:
+    course, _ = trained(asked(train=SHORT | {"validate_every": 5}))
+    assert course.test.images == course.score.images == [10, 20, 24]
+
+
 def test_two_trainings_are_the_same_to_the_bit() -> None:
     (one, weights), (other, others) = trained(asked()), trained(asked())
     assert one.loss == other.loss

@@ -40,7 +40,7 @@ HARM = 0.5
 """Points that a mode may cost on the trained weights; more, with an interval below zero, is a mismatch."""
 
 EXAMPLES = 8
-"""Validation images that are kept with their predictions, to be looked at."""
+"""Scored images that are kept with their predictions, to be looked at."""
 
 LOSS_TRAIN = Quantity(name="loss.train", unit="1", better="lower", title="training loss", headline=False)
 LOSS_TEST = Quantity(name="loss.test", unit="1", better="lower", title="validation loss", headline=False)
@@ -67,7 +67,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield of_curve(LOSS_TEST, course.test, problem)
     if problem:
         raise Failed(problem)
-    metrics = scored(answering(subject, {}), module, images_of(subject))
+    metrics = scored(answering(subject, {}), module)
     blind = unseeing(subject, module)
     for value in scores(module, metrics, [*blind.values()][-1], course):
         began = f", trained on from weights {subject.job.weights_hash[:8]}" if subject.job.weights_hash else ""
@@ -89,24 +89,29 @@ def validate(subject: Subject, learner: train.Learner, module: ModuleType) -> tu
         metric.update(outputs[-1], batch)
         losses.append(learner.loss_of(outputs, batch, learner.recipe) * len(batch["image"]))
 
-    images = min(CURVE_IMAGES, images_of(subject))
+    images = min(CURVE_IMAGES, images_of(subject, "val"))
     with evaluating(subject.model), torch.inference_mode():
-        each(subject, take, images)
+        each(subject, take, images, "val")
     headline = headline_of(module, metric)
     if headline.value is None:
         raise Failed(headline.reason)
     return float(torch.stack(losses).sum()) / images, float(headline.value)
 
 
-def images_of(subject: Subject) -> int:
-    """Validation images that differ: a set of files may repeat them, which would make every interval too narrow."""
-    dataset = load_dataset(subject.job, "val")
+def split_of(job: Job) -> str:
+    """What the trained network is scored on: `val`, as on its way, or `test`."""
+    return str(job.train.get("split", "val"))
+
+
+def images_of(subject: Subject, split: str) -> int:
+    """Images that differ: a set of files may repeat them, which would make every interval too narrow."""
+    dataset = load_dataset(subject.job, split)
     return min(len(dataset), getattr(dataset, "distinct", len(dataset)))
 
 
-def each(subject: Subject, take: Callable[[list[Tensor], train.Batch], None], images: int) -> None:
-    """Show `take` the outputs for so many validation images."""
-    for _ in train.evaluate(subject, take, images, int(subject.job.train.get("batch", 1))):
+def each(subject: Subject, take: Callable[[list[Tensor], train.Batch], None], images: int, split: str) -> None:
+    """Show `take` the outputs for so many images of a split."""
+    for _ in train.evaluate(subject, take, images, int(subject.job.train.get("batch", 1)), split=split):
         pass
 
 
@@ -159,7 +164,7 @@ def flip_tested(subject: Subject) -> Subject:
     return replace(subject, call=call)
 
 
-def scored(subject: Subject, module: ModuleType, images: int) -> list[Any]:
+def scored(subject: Subject, module: ModuleType) -> list[Any]:
     """A metric for each output of the network, the last is the prediction's."""
     metrics: list[Any] = []
 
@@ -168,8 +173,9 @@ def scored(subject: Subject, module: ModuleType, images: int) -> list[Any]:
         for metric, output in zip(metrics, outputs, strict=True):
             metric.update(output, batch)
 
+    split = split_of(subject.job)
     with torch.inference_mode():
-        each(subject, take, images)
+        each(subject, take, images_of(subject, split), split)
     if not metrics:
         raise Failed("no validation images: data.val must be at least 1")
     return metrics
@@ -179,7 +185,8 @@ def unseeing(subject: Subject, module: ModuleType) -> dict[Quantity, Any]:
     """What predictors score that give every image the same answer; the last one is the best of them."""
     answers = module.blind(subject)
     metrics = {quantity: module.Metric() for quantity in answers}
-    dataset, total = load_dataset(subject.job, "val"), images_of(subject)
+    split = split_of(subject.job)
+    dataset, total = load_dataset(subject.job, split), images_of(subject, split)
     size = int(subject.job.train.get("batch", 1))
     for first in range(0, total, size):
         batch = dataset.batch(range(first, min(first + size, total)), subject.device)
@@ -282,7 +289,7 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
         title=f"{module.HEADLINE}, {name} against fp32",
     )
     try:
-        other = scored(answering(subject, modes), module, images_of(subject))[-1]
+        other = scored(answering(subject, modes), module)[-1]
     except Unavailable as reason:
         yield from (Value(quantity=quantity, reason=str(reason)) for quantity in (shift, change))
         return
@@ -299,7 +306,7 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
 
 
 def examples(subject: Subject, metrics: list[Any]) -> Iterator[Value]:
-    """Keep the first validation images with the truth and what every stack predicts, where the job has a folder.
+    """Keep the first scored images with the truth and what every stack predicts, where the job has a folder.
 
     Yields:
         Why they are not kept, where they are not: pictures cost no score.
@@ -316,7 +323,9 @@ def examples(subject: Subject, metrics: list[Any]) -> Iterator[Value]:
 def pictured(subject: Subject, metrics: list[Any]) -> bytes:
     """A file of arrays: images, the truth, and predictions stacks x images x ..."""
     module = plugins.load("metric", subject.job.metrics[0])
-    batch = load_dataset(subject.job, "val").batch(range(min(EXAMPLES, images_of(subject))), torch.device("cpu"))
+    split = split_of(subject.job)
+    images = range(min(EXAMPLES, images_of(subject, split)))
+    batch = load_dataset(subject.job, split).batch(images, torch.device("cpu"))
     kept = {"image": batch["image"].permute(0, 2, 3, 1).numpy(), **module.pictured(metrics, batch)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **kept)

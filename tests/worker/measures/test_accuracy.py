@@ -332,6 +332,16 @@ def test_a_flip_test_changes_the_answers_and_not_the_training(tmp_path: Path) ->
     assert not np.array_equal(*answers)
 
 
+def test_the_test_split_is_scored_at_the_end_and_not_on_the_way(record: Record, tmp_path: Path) -> None:
+    other = work(asked(tmp_path, train=asked().train | {"split": "test"}))
+    ours, theirs = by_name(other), by_name(record)
+    assert ours["loss.test"].value == theirs["loss.test"].value
+    assert ours["pckh.total"].details["curve"] == theirs["pckh.total"].details["curve"]
+    assert ours["pckh.total"].details["images"] != theirs["pckh.total"].details["images"]
+    assert ours["pckh.mean_pose"].details == {} and ours["pckh.mean_pose"].value != theirs["pckh.mean_pose"].value
+    assert other.fingerprints["accuracy"]["train.split"] == "test"
+
+
 def test_repeated_validation_images_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Repeating:
         distinct = 3
@@ -340,4 +350,4 @@ def test_repeated_validation_images_are_scored_once(monkeypatch: pytest.MonkeyPa
             return 10
 
     monkeypatch.setattr(accuracy, "load_dataset", lambda *_: Repeating())
-    assert accuracy.images_of(prepare(asked())) == 3
+    assert accuracy.images_of(prepare(asked()), "val") == 3
