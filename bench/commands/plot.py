@@ -14,6 +14,7 @@ from bench.record import Record
 
 if TYPE_CHECKING:
     from bench.draw.charts import Curve
+    from bench.draw.losses import Course
     from bench.draw.pictures import Examples
 
 
@@ -37,12 +38,14 @@ class Variant:
     """What there is to draw of a variant, and what there is not.
 
     Attributes:
-        trainings: by seed.
+        trainings: those that ended well, by seed.
+        courses: the losses of all trainings; from the start those of trainings that failed.
         lacks: sentences that say what is missing, each once.
     """
 
     name: str
-    trainings: list[Training]
+    trainings: list[Training] = field(default_factory=list)
+    courses: "list[Course]" = field(default_factory=list)
     curves: "list[Curve]" = field(default_factory=list)
     examples: "Examples | None" = None
     lacks: dict[str, None] = field(default_factory=dict)
@@ -54,11 +57,12 @@ class Variant:
 @click.option("--out", type=Path, metavar="DIR", help="Where the files go [default: the run's own folder].")
 @click.option("--images", type=click.IntRange(min=1), default=4, help="How many images, one per row [default: 4].")
 @click.option("--variant", "variants", multiple=True, metavar="NAME", help="Only this variant; may be repeated.")
-@click.option("--format", "format_", type=click.Choice(("svg", "png")), default="svg", help="Of the curves.")
+@click.option("--format", "format_", type=click.Choice(("svg", "png")), default="svg", help="Of the curves and losses.")
 def plot(run: str, results: Path, **asked: Any) -> int:
     """Draw the accuracy of RUN: a file, a run's name, or a suite (its latest run).
 
-    curves.svg: the metric and the training loss over the training. variants.png: every variant's joints or classes
+    curves.svg: the metric and the training loss over the training. losses.svg: the training and the validation loss
+    over the epochs, a panel per variant, with why a training failed. variants.png: every variant's joints or classes
     on the same validation images. stacks.png: those of the first and the last stack, of fewer images where variants
     are many.
     """
@@ -78,19 +82,23 @@ def plot(run: str, results: Path, **asked: Any) -> int:
 
 
 def trained(loaded: store.Loaded, results: Path, asked: Iterable[str]) -> list[Variant]:
-    """The variants that have accuracy, in the suite's order.
+    """The variants that have accuracy or at least losses of a training that failed, in the suite's order.
 
     Raises:
         UsageError: there are none, or one is asked for that has none.
     """
+    from bench.draw import losses
     from bench.table.merge import latest
     from bench.table.study import study
 
-    found: dict[str, list[Training]] = {}
+    found: dict[str, Variant] = {}
     for (name, _), seeds in latest(loaded.records).get("accuracy", {}).items():
         for _, record in sorted(seeds.items()):
             if record.status == "ok":
-                found.setdefault(name, []).append(Training(record, *source(record, loaded.path, results)))
+                training = Training(record, *source(record, loaded.path, results))
+                found.setdefault(name, Variant(name)).trainings.append(training)
+            elif course := losses.course(name, record):
+                found.setdefault(name, Variant(name)).courses.append(course)
     if not found:
         suite = loaded.header.suite.get("name") or "SUITE"
         what = f"bench run {suite} --profile accuracy trains and scores its variants"
@@ -99,7 +107,7 @@ def trained(loaded: store.Loaded, results: Path, asked: Iterable[str]) -> list[V
         if name not in found:
             raise UsageError(f"{loaded.path}: no accuracy of a variant '{name}'; {nearest(name, found)}")
     order = study(loaded.header.suite, loaded.records).variants
-    return [Variant(name, found[name]) for name in order if name in (set(asked) or found) and name in found]
+    return [found[name] for name in order if name in (set(asked) or found) and name in found]
 
 
 def source(record: Record, path: Path, results: Path) -> tuple[Record | None, Path]:
@@ -134,7 +142,7 @@ def same_training(record: Record, rows: list[Record]) -> Record | None:
 
 def gather(variant: Variant, images: int) -> None:
     """Read the curves of every seed and the examples of the lowest, or note why there are none."""
-    from bench.draw import charts
+    from bench.draw import charts, losses
 
     for training in variant.trainings:
         if training.source is None:
@@ -144,8 +152,10 @@ def gather(variant: Variant, images: int) -> None:
         if not curves:
             variant.lacks["no training curve in its record"] = None
         variant.curves += curves
-    first = variant.trainings[0]
-    if first.source is not None:
+        if course := losses.course(variant.name, training.source):
+            variant.courses.append(course)
+    first = variant.trainings[0] if variant.trainings else None
+    if first and first.source:
         try:
             variant.examples = examples(variant.name, first, images)
         except (OSError, ValueError) as error:
@@ -194,12 +204,15 @@ def remedy(loaded: store.Loaded, variant: Variant) -> str:
 
 def drawn(found: list[Variant], form: str) -> dict[str, bytes]:
     """File name -> content, of what can be drawn."""
-    from bench.draw import charts, pictures
+    from bench.draw import charts, losses, pictures
 
     files = {}
     panels = charts.panels(curve for variant in found for curve in variant.curves)
     if panels:
         files[f"curves.{form}"] = charts.draw(panels, [variant.name for variant in found], form)
+    courses = [course for variant in found for course in variant.courses]
+    if courses:
+        files[f"losses.{form}"] = losses.draw(courses, form)
     shown = [variant.examples for variant in found if variant.examples]
     alike = [each for each in shown if each.same_images(shown[0])]
     for each in shown:

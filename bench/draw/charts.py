@@ -105,13 +105,13 @@ def panels(found: Iterable[Curve]) -> list[Panel]:
     found = list(found)
     metrics = [c.quantity.name for c in found if c.quantity.headline and not c.quantity.name.startswith("loss.")]
     metric = [curve for curve in found if metrics and curve.quantity.name == metrics[0]]
-    loss = [_positive(curve) for curve in found if curve.quantity.name == LOSS]
+    loss = [positive(curve) for curve in found if curve.quantity.name == LOSS]
     made = [_metric_panel(metric)] if metric else []
     loss = [curve for curve in loss if curve.points]
-    return [*made, _loss_panel(loss)] if loss else made
+    return [*made, loss_panel(loss)] if loss else made
 
 
-def _positive(curve: Curve) -> Curve:
+def positive(curve: Curve) -> Curve:
     """Without what a logarithmic axis cannot show."""
     kept = tuple(point for point in curve.points if point[1] > 0)
     return Curve(curve.variant, curve.seed, curve.quantity, kept, curve.final)
@@ -131,7 +131,8 @@ def round_step(span: float) -> float:
     return next((factor * power for factor in (1, 2, 5) if factor * power * TICKS >= span), 10 * power)
 
 
-def _loss_panel(found: Sequence[Curve]) -> Panel:
+def loss_panel(found: Sequence[Curve]) -> Panel:
+    """The losses with bounds that leave some room; none of them may be zero."""
     values = [x for curve in found for _, x in curve.points]
     return Panel("loss", found, min(values) / 1.1, max(values) * 1.1)
 
@@ -148,7 +149,12 @@ def draw(shown: Sequence[Panel], order: Sequence[str], form: str) -> bytes:
 
     end = max(curve.points[-1][0] for panel in shown for curve in panel.curves)
     parts = [_layers(panel, order, end, last=panel is shown[-1]) for panel in shown]
-    chart = alt.vconcat(*parts, spacing=18).configure(font=FONT, background="white", aria=False)
+    return rendered(alt.vconcat(*parts, spacing=18), form)
+
+
+def rendered(chart: "alt.VConcatChart | alt.ConcatChart", form: str) -> bytes:
+    """A chart as a file, `svg` or `png`, in the fonts and colours that all curves are drawn in."""
+    chart = chart.configure(font=FONT, background="white", aria=False)
     chart = chart.configure_view(stroke=None).configure_axis(
         labelColor=TEXT, titleColor=TEXT, titleFontWeight="normal", titleFontSize=12, labelFontSize=11
     )
@@ -180,7 +186,7 @@ def _layers(panel: Panel, order: Sequence[str], end: int, *, last: bool) -> "alt
     x = x.axis(labelExpr=COUNT, grid=False, tickCount=6, labels=last, title="Training images seen" if last else None)
     axis: Literal["log", "linear"] = "log" if panel.kind == "loss" else "linear"
     y = alt.Y("value:Q").scale(type=axis, domain=[panel.low, panel.high], nice=False)
-    y = y.axis(title=panel.title, values=_ticks(panel), labelExpr=NUMBER, gridColor=FAINT, domain=False, ticks=False)
+    y = y.axis(title=panel.title, values=ticks(panel), labelExpr=NUMBER, gridColor=FAINT, domain=False, ticks=False)
     thick = 0.9 if len({curve.seed for curve in panel.curves}) > 1 else 1.6
     lines = alt.Chart(alt.InlineData(values=list(_rows(panel)))).mark_line(clip=True, strokeWidth=thick)
     lines = lines.encode(x=x, y=y, color=colour, strokeDash=dash, detail="seed:N")
@@ -200,7 +206,7 @@ def _rows(panel: Panel) -> Iterator[Json]:
             yield {"variant": curve.variant, "seed": curve.seed, "images": images, "value": value}
 
 
-def _ticks(panel: Panel) -> list[float]:
+def ticks(panel: Panel) -> list[float]:
     """Round values along the vertical axis."""
     span = panel.high / panel.low if panel.kind == "loss" else inf
     factors = (1, 2, 3, 5) if span < 30 else (1, 2, 5) if span < 1000 else (1,)

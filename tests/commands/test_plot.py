@@ -1,5 +1,6 @@
 """`bench plot` through the command line: what it draws, and what it says of what is missing."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from bench.record import Record
 
 SUITE = {"name": "study", "variants": [{"name": "original"}, {"name": "slim"}, {"name": "deep"}]}
 STACKS = {"original": 4, "slim": 1, "deep": 2}
-FILES = ["curves.svg", "variants.png", "stacks.png"]
+FILES = ["curves.svg", "losses.svg", "variants.png", "stacks.png"]
+CHARTS = "out/curves.svg\nout/losses.svg\n"
 LATER = "20260202T000000Z-3f2a91c0"
 
 
@@ -78,9 +80,11 @@ def test_variants_stand_in_the_suite_s_order_and_can_be_chosen(run: Path, projec
     done = bench("plot", "study", "--out", "some", "--variant", "slim", "--variant", "deep")
     assert [Path(line).name for line in done.out.splitlines()] == FILES
     text = (project.folder / "some/curves.svg").read_text()
-    assert "slim" in text and "deep" in text and "original" not in text
+    losses = (project.folder / "some/losses.svg").read_text()
+    for chart in (text, losses):
+        assert "slim" in chart and "deep" in chart and "original" not in chart
     done = bench("plot", "study", "--out", "flat", "--variant", "slim")  # it has one stack
-    assert [Path(line).name for line in done.out.splitlines()] == FILES[:2]
+    assert [Path(line).name for line in done.out.splitlines()] == FILES[:3]
 
 
 def test_images_are_rows(run: Path, project: Project, bench: Typed) -> None:
@@ -91,10 +95,12 @@ def test_images_are_rows(run: Path, project: Project, bench: Typed) -> None:
     assert 192 <= row <= 210 and nine == one + 4 * row
 
 
-def test_the_chart_as_a_png(run: Path, project: Project, bench: Typed) -> None:
+def test_the_charts_as_png(run: Path, project: Project, bench: Typed) -> None:
     done = bench("plot", "study", "--out", "out", "--format", "png")
-    assert Path(done.out.splitlines()[0]).name == "curves.png"
+    assert [Path(line).name for line in done.out.splitlines()[:2]] == ["curves.png", "losses.png"]
     assert size(project.folder / "out/curves.png") > (1000, 1000)
+    width, height = size(project.folder / "out/losses.png")
+    assert width > 3 * 2 * 210 and height > 2 * 150  # three panels side by side, at twice their size
 
 
 def test_missing_examples_are_told_and_the_rest_is_drawn(run: Path, project: Project, bench: Typed) -> None:
@@ -112,7 +118,7 @@ def test_missing_examples_are_told_and_the_rest_is_drawn(run: Path, project: Pro
 def test_without_any_examples_there_are_curves(project: Project, bench: Typed) -> None:
     written(project, trained())
     done = bench("plot", "study", "--out", "out")
-    assert (done.code, done.out) == (0, "out/curves.svg\n")
+    assert (done.code, done.out) == (0, CHARTS)
     assert len(done.err.splitlines()) == 3 and "its record lists none" in done.err
 
 
@@ -135,7 +141,7 @@ def test_only_examples(project: Project, bench: Typed) -> None:
     bare = [replace(each, values=[replace(value, details={}) for value in each.values]) for each in trained()]
     written(project, with_examples(project, bare))
     done = bench("plot", "study", "--out", "out")
-    assert [Path(line).name for line in done.out.splitlines()] == FILES[1:]
+    assert [Path(line).name for line in done.out.splitlines()] == FILES[2:]
     assert done.code == 0 and done.err.count("no training curve in its record") == 3
 
 
@@ -173,7 +179,7 @@ def test_a_run_that_is_gone_or_that_names_itself_is_told(project: Project, bench
     over = taken_over(origin)
     written(project, [over[0], trained()[1]], LATER)
     done = bench("plot", LATER, "--out", "out")
-    assert (done.code, done.out) == (0, "out/curves.svg\n")
+    assert (done.code, done.out) == (0, CHARTS)
     again = "bench run study --profile accuracy --variant slim --fresh makes it"
     assert f"slim: its training is in run {origin}, which is not here; {again}" in done.err.splitlines()
     text = (project.folder / "out/curves.svg").read_text()
@@ -187,6 +193,31 @@ def test_a_job_that_failed_and_was_done_again_counts_once(project: Project, benc
     assert bench("plot", "study", "--out", "out").code == 0
     text = (project.folder / "out/curves.svg").read_text()
     assert "original" in text and "slim" not in text
+
+
+def failed(variant: str, reason: str, **changes: Any) -> Record:
+    """A training whose curves were kept although it failed."""
+    whole = training(variant, **changes)
+    curves = [replace(v, value=None, reason=reason) for v in whole.values if v.quantity.name.startswith("loss.")]
+    return replace(whole, status="failed", reason=f"accuracy: {reason}", values=curves)
+
+
+def test_a_training_that_failed_shows_its_losses_and_why_it_ended(project: Project, bench: Typed) -> None:
+    reason = "the loss is not finite (nan)"
+    written(project, [training("original", seed=1), failed("original", reason, seed=2), failed("slim", reason)])
+    done = bench("plot", "study", "--out", "out")
+    assert (done.code, done.out) == (0, CHARTS)
+    assert "slim" not in done.err
+    text = (project.folder / "out/losses.svg").read_text()
+    assert f"seed 2 failed: {reason}" in " ".join(re.findall(">([^<>]+)</t", text))
+    assert text.index(">original<") < text.index(">slim<")
+    assert "slim" not in (project.folder / "out/curves.svg").read_text()
+
+
+def test_of_trainings_that_all_failed_there_are_losses(project: Project, bench: Typed) -> None:
+    written(project, [failed("slim", "no fall")])
+    done = bench("plot", "study", "--out", "out", "--variant", "slim")
+    assert (done.code, done.out, done.err) == (0, "out/losses.svg\n", "")
 
 
 @pytest.mark.parametrize(

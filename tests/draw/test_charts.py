@@ -101,7 +101,7 @@ def test_whatever_the_values_are_the_ends_lie_on_the_axis(quantity: Quantity, va
     for panel in charts.panels(found):
         assert panel.low < panel.high
         assert panel.low <= panel.curves[0].points[-1][1] <= panel.high
-        assert len(charts._ticks(panel)) >= 2
+        assert len(charts.ticks(panel)) >= 2
         for pixel in (0.0, 40.0, float(panel.height)):
             assert panel.pixel(panel.value(pixel)) == pytest.approx(pixel)
         assert charts.draw([panel], ["a"], "svg").startswith(b"<svg")
@@ -109,8 +109,8 @@ def test_whatever_the_values_are_the_ends_lie_on_the_axis(quantity: Quantity, va
 
 def test_ticks_of_a_loss_are_few_and_round() -> None:
     (found,) = charts.curves("a", with_curve(LOSS, [1, 2], [0.003, 0.0004]))
-    assert charts._ticks(Panel("loss", [found], 0.0004, 0.003)) == [0.0005, 0.001, 0.002, 0.003]
-    assert charts._ticks(Panel("loss", [found], 1e-6, 1.0)) == [10.0**n for n in range(-6, 1)]
+    assert charts.ticks(Panel("loss", [found], 0.0004, 0.003)) == [0.0005, 0.001, 0.002, 0.003]
+    assert charts.ticks(Panel("loss", [found], 1e-6, 1.0)) == [10.0**n for n in range(-6, 1)]
 
 
 @pytest.mark.parametrize(
