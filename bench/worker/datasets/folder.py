@@ -1,4 +1,4 @@
-"""A folder of images and masks of one's own, matched by name: a person or not, or a label for every pixel.
+"""A folder of images and masks of one's own, matched by name: a person or not, or the parts of the body.
 
     DIR/images/walk.jpg     .jpg, .jpeg or .png
     DIR/masks/walk.png      or walk_mask.png
@@ -27,6 +27,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from bench.errors import Failed
+from bench.worker.parts import CLASSES
 
 FILES = ("**/*.jpg", "**/*.jpeg", "**/*.png", "**/*.JPG", "**/*.JPEG", "**/*.PNG")
 """What is read of a folder: names and sizes tell one state of the data from another."""
@@ -62,14 +63,14 @@ class ImagesAndMasks:
     Attributes:
         size: (H, W) of the samples.
         threshold: a mask's pixel above it is a person's.
-        classes: labels that a mask has; 0: it has none, but a person or not.
+        parts: masks have the labels of parts, not a person or not.
     """
 
     pairs: tuple[Pair, ...]
     size: tuple[int, int]
     count: int
     threshold: int = 0
-    classes: int = 0
+    parts: bool = False
 
     def __len__(self) -> int:
         return self.count
@@ -84,14 +85,14 @@ class ImagesAndMasks:
 
         Returns:
             image: N 3 H W, uint8, resized bilinearly; what is transparent is black.
-            mask: N H W, bool, a person's pixels: of the nearest pixel of the file. With classes: a label from 1 on.
-            part: N H W, uint8, with classes only: the labels, 0 the background, 255 where nothing is said.
+            mask: N H W, bool, a person's pixels: of the nearest pixel of the file. With parts: a label from 1 on.
+            part: N H W, uint8, with parts only: the labels, 0 the background, 255 where nothing is said.
         """
         samples = [self._decoded(self.pairs[index % len(self.pairs)]) for index in indices]
         values = torch.stack([values for _, values in samples])
         batch = {"image": torch.stack([image for image, _ in samples]), "mask": values}
-        if self.classes:
-            batch |= {"part": values, "mask": (values > 0) & (values < self.classes)}
+        if self.parts:
+            batch |= {"part": values, "mask": (values > 0) & (values < len(CLASSES))}
         return {name: tensor.to(device) for name, tensor in batch.items()}
 
     def _decoded(self, pair: Pair) -> tuple[Tensor, Tensor]:
@@ -105,7 +106,7 @@ class ImagesAndMasks:
         colours = on_black(image)
         if colours.size != self.size[::-1]:
             colours = colours.resize(self.size[::-1], Image.Resampling.BILINEAR)
-        values = labels(mask, self.classes, pair.mask) if self.classes else brightness(mask) > self.threshold
+        values = labels(mask, pair.mask) if self.parts else brightness(mask) > self.threshold
         return torch.from_numpy(np.array(colours)).permute(2, 0, 1), torch.from_numpy(nearest(values, self.size))
 
 
@@ -116,7 +117,7 @@ def load(  # noqa: PLR0913 - the signature is the list of options; all but three
     count: int,
     path: str = "",
     threshold: int = 0,
-    classes: int = 0,
+    parts: bool = False,
     test_share: float = 0.2,
     split_seed: int = 0,
 ) -> ImagesAndMasks:
@@ -130,8 +131,9 @@ def load(  # noqa: PLR0913 - the signature is the list of options; all but three
         path: the folder.
         threshold: a pixel is a person's where the mask is brighter than this, in any channel. 0: where it is not
             black, which reads masks of 0 and 1, of 0 and 255, with a palette and in colours alike.
-        classes: the masks hold labels from 0, the background, to classes - 1, and 255 where nothing is said: a grey
-            value, or the number of a palette's colour. 0: a person or not, as masks of 0 and 255 mean.
+        parts: the masks hold the labels of SURREAL's parts (bench/worker/parts.py), 0 the background to 24, and 255
+            where nothing is said: a grey value, or the number of a palette's colour. Other labels would be merged and
+            mirrored as if they were these.
         test_share: of the images are held out where DIR has no folders for the splits.
         split_seed: of the hash that picks them.
 
@@ -140,15 +142,13 @@ def load(  # noqa: PLR0913 - the signature is the list of options; all but three
     """
     if not path:
         raise Failed("folder reads files: write where they lie, --data folder=DIR (DIR has images/ and masks/)")
-    if classes and not 2 <= classes <= IGNORED:
-        raise Failed(f"classes = {classes}: must be 2 to {IGNORED}; leave it out where masks say a person or not")
-    if threshold < 0 or (threshold and classes):
-        raise Failed(f"threshold = {threshold}: must be at least 0, and is of no use with classes; leave it out")
+    if threshold < 0 or (threshold and parts):
+        raise Failed(f"threshold = {threshold}: must be at least 0, and is of no use with parts; leave it out")
     if not 0 < test_share < 1:
         raise Failed(f"test_share = {test_share:g}: must lie between 0 and 1; the default is 0.2")
     pairs = pairs_of(Path(path), split, test_share, split_seed)
     ordered = sorted(pairs, key=lambda stem: (place(stem, split_seed), stem))
-    return ImagesAndMasks(tuple(pairs[stem] for stem in ordered), size, count, threshold, classes)
+    return ImagesAndMasks(tuple(pairs[stem] for stem in ordered), size, count, threshold, parts)
 
 
 def pairs_of(root: Path, split: str, share: float, seed: int) -> dict[str, Pair]:
@@ -283,8 +283,8 @@ def brightness(mask: Image.Image) -> Array:
     return brightest
 
 
-def labels(mask: Image.Image, classes: int, file: Path) -> Array:
-    """The label of each pixel: H W, uint8, from 0 to classes - 1, or IGNORED.
+def labels(mask: Image.Image, file: Path) -> Array:
+    """The label of each pixel: H W, uint8, of a part or IGNORED.
 
     Raises:
         Failed: there is another one, or colours instead of labels.
@@ -295,10 +295,10 @@ def labels(mask: Image.Image, classes: int, file: Path) -> Array:
         if (values != values[..., :1]).any():
             raise Failed(f"{file}: has colours, not labels; write label n as grey value n, or as colour n of a palette")
         values = values[..., 0]
-    outside = values[(values >= classes) & (values != IGNORED)]
+    outside = values[(values >= len(CLASSES)) & (values != IGNORED)]
     if outside.size:
-        known = f"0 to {classes - 1}, and {IGNORED} where nothing is said"
-        raise Failed(f"{file}: label {outside.min()}, but classes = {classes}: {known}; write more classes, or mend it")
+        known = f"0 to {len(CLASSES) - 1}, and {IGNORED} where nothing is said"
+        raise Failed(f"{file}: label {outside.min()}, but parts have {known}; mend it, or leave parts out")
     return values.astype(np.uint8)
 
 

@@ -349,7 +349,7 @@ def _truth(maps: int, batch: dict[str, Tensor]) -> Tensor:
     """As `_labels`, of a network with so many maps."""
     key = "mask" if maps == 1 else "part"
     if key not in batch:
-        raise Failed(f"data set has no {key}: a network with {maps} map{'s' if maps > 1 else ''} is scored on it")
+        raise Failed(f"there is no {key}, on which a network with {maps} map{'s' if maps > 1 else ''} is scored")
     labels = batch[key]
     if labels.dim() != 3 or labels.dtype not in (torch.uint8, *([torch.bool] if maps == 1 else [])):
         raise Failed(f"segmentation needs {key} N H W of {torch.uint8}, not {tuple(labels.shape)} of {labels.dtype}")

@@ -159,10 +159,8 @@ def test_a_split_that_nothing_falls_into(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"path": ""}, r"folder reads files: write where they lie, --data folder=DIR"),
-        ({"classes": 1}, "classes = 1: must be 2 to 255; leave it out where masks say a person or not"),
-        ({"classes": 256}, "classes = 256: must be 2 to 255"),
         ({"threshold": -1}, "threshold = -1: must be at least 0"),
-        ({"threshold": 5, "classes": 3}, "threshold = 5: must be at least 0, and is of no use with classes"),
+        ({"threshold": 5, "parts": True}, "threshold = 5: must be at least 0, and is of no use with parts"),
         ({"test_share": 0.0}, "test_share = 0: must lie between 0 and 1; the default is 0.2"),
         ({"test_share": 1.0}, "test_share = 1: must lie between 0 and 1"),
     ],

@@ -290,8 +290,8 @@ PART = torch.zeros(2, 8, 8, dtype=torch.uint8)
     [
         ((2, 25, 8), {"part": PART}, "segmentation needs logits N K h w, the output is (2, 25, 8)"),
         ((2, 0, 8, 8), {"part": PART}, "segmentation needs logits N K h w, the output is (2, 0, 8, 8)"),
-        ((2, 25, 8, 8), {"mask": PART > 0}, "data set has no part: a network with 25 maps is scored on it"),
-        ((2, 1, 8, 8), {"part": PART}, "data set has no mask: a network with 1 map is scored on it"),
+        ((2, 25, 8, 8), {"mask": PART > 0}, "there is no part, on which a network with 25 maps is scored"),
+        ((2, 1, 8, 8), {"part": PART}, "there is no mask, on which a network with 1 map is scored"),
         ((2, 7, 8, 8), {"part": PART}, "coarse-to-fine heads have 2, 5, 13 or 25 classes, not 7"),
         ((3, 25, 8, 8), {"part": PART}, "the network puts out 3 images, the data set has labels of 2"),
         ((2, 5, 8, 8), {"part": PART.long()}, "needs part N H W of torch.uint8, not (2, 8, 8) of torch.int64"),
@@ -312,9 +312,9 @@ def test_what_fits_can_be_scored(maps: int) -> None:
     outputs = [torch.zeros(1, 2, 4, 4, device="meta"), torch.zeros(1, maps, 8, 8, device="meta")]
     assert plugin.check(outputs, batch) == ""
     del batch["part"]
-    said = f"data set has no part: a network with {maps} maps is scored on it"
+    said = f"there is no part, on which a network with {maps} maps is scored"
     assert plugin.check(outputs[1:], batch) == ("" if maps == 1 else said)
-    assert plugin.check(outputs, batch) == "data set has no part: a network with 2 maps is scored on it"
+    assert plugin.check(outputs, batch) == "there is no part, on which a network with 2 maps is scored"
 
 
 def test_batches_of_one_network_are_alike() -> None:
