@@ -116,14 +116,17 @@ def execute(
     _put_first(prepared.reused, run)
     suite, machine = prepared.suite, prepared.machine
     earlier = store.seconds_of_jobs(run.path.parent.parent, suite.name, str(machine["id"]))
-    expected = expected_seconds(jobs, with_paces(earlier, jobs))
+    each = expected_seconds(jobs, with_paces(earlier, jobs))
+    expected = [0.0 if job.variant in prepared.absent else seconds for job, seconds in zip(jobs, each, strict=True)]
     figures: dict[str, list[float]] = {}
     spent: dict[str, float] = {}
     for i, job in enumerate(jobs):
         if stop():
             return
         facts = {"network": prepared.network(job)} | ({"code": text} if (text := code(job)) else {})
-        for record in _within_budget(suite, msgspec.structs.replace(job, artefacts=str(run.artefacts)), spent):
+        job = msgspec.structs.replace(job, artefacts=str(run.artefacts))
+        reason = prepared.absent.get(job.variant)
+        for record in [_skipped(job, reason)] if reason else _within_budget(suite, job, spent):
             environment = record.environment | facts
             record = msgspec.structs.replace(record, machine=machine, environment=environment)
             store.append(run, record)
@@ -146,12 +149,16 @@ def _within_budget(suite: Suite, job: Job, spent: Mapping[str, float]) -> Iterat
     """The records of a job; a skipped one where its phase has used up its minutes."""
     minutes = suite.budget.get(job.phase)
     if minutes is not None and spent.get(job.phase, 0.0) > 60 * minutes:
-        reason = f"the budget of {minutes:g} min for {job.phase} (budget.{job.phase}) is spent; --resume goes on"
-        yield Record(
-            job=local.portable(job), id=job.id, status="skipped", reason=reason, fingerprints=fingerprints(job)
+        yield _skipped(
+            job, f"the budget of {minutes:g} min for {job.phase} (budget.{job.phase}) is spent; --resume goes on"
         )
         return
     yield from local.execute([job])
+
+
+def _skipped(job: Job, reason: str) -> Record:
+    """The record of a job for which no worker is started."""
+    return Record(job=local.portable(job), id=job.id, status="skipped", reason=reason, fingerprints=fingerprints(job))
 
 
 def _progress(record: Record, done: int, total: int, left: float, figures: dict[str, list[float]]) -> Progress:

@@ -151,6 +151,22 @@ def constant(file: Path, name: str) -> Any:
     return None
 
 
+def needs(file: Path) -> dict[str, str]:
+    """The packages that a file says it needs, by the name under which they are imported -> what to type for them.
+
+    It says so as `NEEDS = {"timm": "pip install timm"}`; one that says nothing needs torch alone.
+
+    Raises:
+        UsageError: NEEDS is something else.
+    """
+    found = constant(file, "NEEDS")
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(text, str) for pair in found.items() for text in pair):
+        raise UsageError(f'{file}: NEEDS = {found!r}; write {{"module": "what to type to install it"}}')
+    return found
+
+
 def _targets(node: "ast.Assign | ast.AnnAssign") -> list[str]:
     import ast
 

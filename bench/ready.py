@@ -1,8 +1,10 @@
 """Suite -> what is left to do: planned, every network built once, and what was trained before taken from there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from bench import host, reuse, store
 from bench.errors import NotComparable, UsageError
@@ -21,6 +23,7 @@ class Prepared:
         networks: variant -> fingerprint of its network, kept in every record.
         reused: records that stand in for accuracy jobs; they come first in the run's file.
         trained: variant -> fingerprint of the network that is trained, where its images have another size.
+        absent: variant -> why it is not available here; its jobs are skipped.
         fresh: accuracy is trained whatever was trained before.
         said: what a person is told of the accuracy.
     """
@@ -31,6 +34,7 @@ class Prepared:
     networks: dict[str, str]
     reused: list[Record] = field(default_factory=list)
     trained: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
     fresh: bool = False
     said: str = ""
 
@@ -57,9 +61,10 @@ def prepare(suite: Suite, device: str, accuracy: reuse.Asked | None = None) -> P
         raise UsageError(
             f"{suite.name}: nothing to measure with these modes and measures; see: bench show {suite.name}"
         )
-    networks = validate(suite, device=device, threads=machine["threads"])
+    absent: dict[str, str] = {}
+    networks = validate(suite, device=device, threads=machine["threads"], absent=absent)
     if accuracy is None:
-        return Prepared(suite, jobs, machine, networks)
+        return Prepared(suite, jobs, machine, networks, absent=absent)
     found = reuse.reuse(reuse.Run(suite, jobs, networks, str(machine["id"])), accuracy)
     if found.budget is not None:
         suite = replace(suite, budget=suite.budget | {reuse.PHASE: found.budget})
@@ -69,11 +74,19 @@ def prepare(suite: Suite, device: str, accuracy: reuse.Asked | None = None) -> P
         [job for job in jobs if job.id not in had] + found.jobs,
         machine,
         networks,
-        reused=found.records,
+        reused=[_with_reason(record, absent) for record in found.records],
         trained=found.networks,
+        absent=absent,
         fresh=accuracy.fresh,
         said=found.said,
     )
+
+
+def _with_reason(record: Record, absent: Mapping[str, str]) -> Record:
+    """A training that nobody asked for cannot be made up for where its network is not available."""
+    if record.status != "skipped" or record.job.variant not in absent:
+        return record
+    return msgspec.structs.replace(record, reason=absent[record.job.variant])
 
 
 def jobs_left(prepared: Prepared, earlier: store.Loaded, now: Header, *, force: bool) -> list[Job]:

@@ -31,6 +31,7 @@ def check_arch(file: Path) -> None:
     assert all(not option.required for option in plugins.options(file, "build").values())
     if "check" in functions(file):
         assert parameters(file, "check") == ["options", "size"]
+    assert all(line for line in plugins.needs(file).values()), "what to type where a package is not here"
 
 
 def check_mode(file: Path) -> None:

@@ -148,7 +148,7 @@ def test_the_worker_imports_plain_data_and_pure_functions_of_the_parent(name: st
 
 @pytest.mark.parametrize("name", ARCHS)
 def test_architectures_know_nothing_of_bench(name: str) -> None:
-    known = {"archs", "torch", "torchvision", "timm", *sys.stdlib_module_names}
+    known = {"archs", "torch", *sys.stdlib_module_names, *plugins.needs(FILES[name])}
     assert [i for i in imports(name) if i.module.split(".")[0] not in known] == []
 
 

@@ -81,6 +81,17 @@ def test_options_are_read_from_the_text(mine: Path) -> None:
     assert options["needed"] == plugins.Option("needed", "str", None, required=True, keyword=True)
 
 
+def test_needs(mine: Path, tmp_path: Path) -> None:
+    assert plugins.needs(mine) == {}
+    wants = tmp_path / "wants.py"
+    wants.write_text('NEEDS = {"timm": "pip install timm"}\n')
+    assert plugins.needs(wants) == {"timm": "pip install timm"}
+    listed = tmp_path / "listed.py"
+    listed.write_text('NEEDS = ("timm",)\n')
+    with pytest.raises(UsageError, match=r"listed.py: NEEDS = \('timm',\); write {\"module\": \"what to type"):
+        plugins.needs(listed)
+
+
 def test_constants(mine: Path) -> None:
     assert plugins.constant(mine, "WIDTHS") == (8, 16)
     assert plugins.constant(mine, "ABSENT") is None

@@ -10,7 +10,7 @@ from bench import api, host, plugins
 from bench.errors import Exit, SuiteError, UsageError
 from bench.plan import plan
 from bench.suite import Suite, load_suite, profile_names
-from bench.validate import validate
+from bench.validate import said, validate
 
 FUNCTIONS = {
     "arch": ("build",),
@@ -42,6 +42,11 @@ def plugin_problems(kind: str, name: str) -> list[str]:
             plugins.options(file, function)
         except UsageError as error:
             problems.append(str(error))
+    if kind == "arch":
+        try:
+            plugins.needs(file)
+        except UsageError as error:
+            problems.append(str(error))
     for constant in CONSTANTS.get(kind, ()):
         if plugins.constant(file, constant) is None:
             problems.append(f"{file}:1: no {constant}; see CONTRIBUTING.md")
@@ -61,15 +66,18 @@ def class_problems(file: Path, name: str, methods: tuple[str, ...]) -> list[str]
     return [f"{file}:{found.lineno}: class {name} has no method {method}()" for method in missing]
 
 
-def suite_problems(name: str, device: str) -> list[str]:
-    """What is wrong with a suite in any of its profiles; its networks are built on the meta device."""
+def suite_problems(name: str, device: str, absent: dict[str, str]) -> list[str]:
+    """What is wrong with a suite in any of its profiles; its networks are built on the meta device.
+
+    `absent` is filled with the networks that are not available here, as by `validate`.
+    """
     threads = host.usable_cores()
     built: set[str] = set()
     try:
         for profile in profile_names(name) or [""]:
             suite = load_suite(name, profile or None)
             plan(suite, device=device, threads=threads)
-            validate(not_yet_built(suite, built), device=device, threads=threads)
+            validate(not_yet_built(suite, built), device=device, threads=threads, absent=absent)
     except SuiteError as error:
         return error.problems
     return []
@@ -95,8 +103,11 @@ def check(suites: tuple[str, ...], device: str) -> int:
             for name in plugins.names(kind):
                 problems += plugin_problems(kind, name)
     for name in suites or plugins.names("suite"):
-        found = suite_problems(name, device)
+        absent: dict[str, str] = {}
+        found = suite_problems(name, device, absent)
         click.echo(f"{name}: {f'{len(found)} problem(s)' if found else 'ok'}", err=True)
+        for line in said(absent):
+            click.echo(f"{name}: {line}", err=True)
         problems += found
     for problem in dict.fromkeys(problems):
         click.echo(problem)

@@ -21,6 +21,7 @@ from bench.plan import expected_seconds
 from bench.record import Job
 from bench.suite import Suite, find, load_suite
 from bench.trainings import with_paces
+from bench.validate import said
 
 
 @dataclass(slots=True)
@@ -99,9 +100,10 @@ def run(suite: str, **asked: Any) -> int:
     if earlier:
         left = api.jobs_left(prepared, earlier, header, force=asked["force"])
         talk(f"resuming {earlier.path}: {len(prepared.jobs) - len(left)} of {len(prepared.jobs)} jobs are done")
-    if prepared.said:
-        talk(prepared.said)
-    say_plan(loaded, left, store.seconds_of_jobs(asked["results"], loaded.name, machine))
+    for line in [*filter(None, [prepared.said]), *said(prepared.absent)]:
+        talk(line)
+    here = [job for job in left if job.variant not in prepared.absent]
+    say_plan(loaded, here, store.seconds_of_jobs(asked["results"], loaded.name, machine))
     if asked["dry_run"]:
         print_plan(left)
         return Exit.FINE

@@ -23,6 +23,8 @@ def plugin_text(kind: str, name: str) -> str:
         if option.name not in given:
             default = "required" if option.required else f"= {option.default!r}"
             lines.append(f"  {option.name}: {option.annotation} {default}")
+    if kind == "arch":
+        lines += [f"needs {package}: {line}" for package, line in plugins.needs(file).items()]
     return "\n".join(lines)
 
 

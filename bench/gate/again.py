@@ -66,7 +66,7 @@ class Again:
         same = [
             cell
             for cell in cells
-            if cell in jobs and known.get(jobs[cell].id) == (networks[cell[0]], trainings.code(jobs[cell]))
+            if cell in jobs and known.get(jobs[cell].id) == (networks.get(cell[0]), trainings.code(jobs[cell]))
         ]
         for cell in sorted(set(cells) - set(same)):
             self.say(f"{'/'.join(filter(None, cell))} is not measured again: its job or its network is another by now")

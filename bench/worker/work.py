@@ -7,7 +7,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +24,7 @@ from bench.worker.slowed import slowed
 from bench.worker.subject import (
     Subject,
     builder_path,
+    find_first,
     load_dataset,
     loosened,
     make_inputs,
@@ -72,7 +75,7 @@ def finite(value: Value) -> Value:
     return msgspec.structs.replace(value, value=None, low=None, high=None, samples=[], reason=reason)
 
 
-def attempt(call: Callable[[], None]) -> tuple[str, str]:
+def attempt(call: Callable[[], object]) -> tuple[str, str]:
     """Status and reason of a call that may fail in any way; the whole traceback goes to the log."""
     try:
         call()
@@ -93,6 +96,7 @@ def attempt(call: Callable[[], None]) -> tuple[str, str]:
 def run(job: Job, values: list[Value], checks: list[Value], environment: dict[str, Any]) -> None:
     """Fill `values`, `checks` and `environment`. A measure that fails loses its own cells only."""
     torch.set_num_threads(job.threads)
+    require(job)
     subject = READY[job.phase](job, checks, environment)
     if subject is None:
         return
@@ -110,6 +114,22 @@ def run(job: Job, values: list[Value], checks: list[Value], environment: dict[st
     if problems:
         kind = Failed if any(status == "failed" for status, _ in problems) else Unavailable
         raise kind("; ".join(reason for _, reason in problems))
+
+
+def require(job: Job) -> None:
+    """Import the packages that the architecture's file says it needs, before the file itself.
+
+    An import that fails anywhere else is the architecture's own failure.
+
+    Raises:
+        Unavailable: one cannot be imported. It may be absent, or raise anything at all: a torchvision that was built
+            for another torch is a RuntimeError.
+    """
+    find_first(job)
+    for package, line in plugins.needs(Path(job.arch_file)).items() if job.arch_file else ():
+        status, reason = attempt(partial(import_module, package))
+        if status != "ok":
+            raise Unavailable(f"unavailable: {package} cannot be imported ({reason}); {line}")
 
 
 def measure(name: str, subject: Subject, values: list[Value]) -> None:

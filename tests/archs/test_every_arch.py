@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from needed import load
 from torch import Tensor, nn
 
 from bench import plugins
@@ -12,7 +13,7 @@ NAMES = plugins.names("arch")
 def outputs(name: str, seed: int) -> list[Tensor]:
     """What the network answers to one small image, built with its defaults from this seed."""
     torch.manual_seed(seed)
-    model = plugins.load("arch", name).build().eval()
+    model = load(name).build().eval()
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         result: list[Tensor] = model(image)
@@ -54,13 +55,15 @@ def test_the_same_seed_gives_the_same_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_check_accepts_the_defaults(name: str) -> None:
-    objection = getattr(plugins.load("arch", name), "check", None)
+    objection = getattr(load(name), "check", None)
     assert objection is None or objection({}, (256, 256)) is None
 
 
 SMALL: dict[str, dict[str, object]] = {
     "encoder_decoder": {"widths": [4, 8, 8], "latent": 8},
     "fpn": {"features": 8, "depth": 2},
+    "hrnet": {"width": 18},
+    "smp": {"encoder": "mobilenet_v2"},
     "segnet_basic": {"filters": 4},
     "stacked_hourglass": {"stacks": 2, "features": 8, "depth": 2},
 }
@@ -71,7 +74,7 @@ SIZES = [(64, 64), (64, 128)]
 
 def small(name: str) -> nn.Module:
     torch.manual_seed(0)
-    model: nn.Module = plugins.load("arch", name).build(**SMALL.get(name, {}))
+    model: nn.Module = load(name).build(**SMALL.get(name, {}))
     return model
 
 
