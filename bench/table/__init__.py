@@ -78,7 +78,8 @@ def _section(phase: str, groups: Groups, about: Study, wrong: Mapping[Key, str])
     keys = sorted({*about.planned(phase), *groups}, key=lambda key: about.rank(*key))
     ordered = {key: groups[key] for key in keys if key in groups}
     expected = max(len(group) for group in ordered.values())
-    columns = quantities(ordered.values()) or [NOTHING]
+    theirs = figures(entry for entries in about.published.values() for entry in entries)
+    columns = quantities(ordered.values(), theirs) or [NOTHING]
     values = pivot(ordered)
     rows = []
     for key in keys:

@@ -7,7 +7,7 @@ In the accuracy phase seeds stand in the place of rounds: every quantity is the 
 t interval, since percentages may be zero or a change negative; with one seed it has the interval that its job found.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import isfinite
 
@@ -52,14 +52,14 @@ def _attempt(record: Record) -> tuple[str, int, str, str, str, int, int]:
     return record.started, record.attempt, job.phase, job.variant, job.mode, job.round, job.seed
 
 
-def quantities(rounds: Iterable[Rounds]) -> list[Quantity]:
-    """The headline quantities, in order of first appearance."""
+def quantities(rounds: Iterable[Rounds], published: Container[str] = ()) -> list[Quantity]:
+    """The headline quantities, and those that the document has figures of, in order of first appearance."""
     found: dict[str, Quantity] = {}
     for group in rounds:
         for number in sorted(group):
             for value in group[number].values:
                 found.setdefault(value.quantity.name, value.quantity)
-    return [quantity for quantity in found.values() if quantity.headline]
+    return [quantity for name, quantity in found.items() if quantity.headline or name in published]
 
 
 def pivot(groups: Mapping[Key, Rounds]) -> dict[tuple[str, Key], dict[int, float]]:

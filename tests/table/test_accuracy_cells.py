@@ -222,3 +222,16 @@ def test_the_summary_has_the_published_values_as_they_are() -> None:
 def test_the_summary_of_accuracy_alone_is_in_its_mode() -> None:
     table = tabulate(SUITE, [trained("original", 60.0), *(r for r in builders.records() if r.job.phase == "static")])
     assert mode_of(table) == "fast"
+
+
+def test_what_the_document_has_figures_of_has_a_column_though_it_is_no_headline() -> None:
+    minor = Quantity(name="binary.f1", unit="%", better="higher", title="F1 of person", headline=False)
+    score = trained("original", 60.0)
+    score = msgspec.structs.replace(score, values=[*score.values, Value(quantity=minor, value=88.0)])
+    assert "binary.f1" not in [column.key for column in accuracy(page([score])).columns]
+    variants = [v | {"published": [{"table": "Table 1", "binary.f1": 88.17}]} for v in SUITE["variants"]]
+    table = page([score], SUITE | {"variants": variants})
+    found = cell(table, "original", "binary.f1")
+    assert found.value == 88.0
+    assert found.published is not None and found.published.value == 88.17
+    assert not any(note.startswith("Published, but not measured") and "binary.f1" in note for note in table.notes)
