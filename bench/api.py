@@ -1,21 +1,23 @@
 """The straight line: suite -> plan -> validate -> execute -> store, and the same from Python."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from bench import host, plugins, reuse, stats, store
+from bench import host, ladder, own, reuse, stats, store
 from bench.engines import local
-from bench.errors import Exit, UsageError, nearest
+from bench.errors import Exit, UsageError
+from bench.ladder.combinations import SHORT, chosen, combinations, with_ladder
 from bench.plan import expected_seconds
 from bench.ready import Prepared as Prepared
 from bench.ready import jobs_left as jobs_left
 from bench.ready import prepare as prepare
-from bench.record import Header, Job, Protocol, Record, Value, checked_mode, fingerprints
+from bench.record import Header, Job, Record, Value, checked_mode, fingerprints
 from bench.suite import ModeConfig, Suite, Variant, load_suite, profile_names
 from bench.trainings import code, with_paces
 
@@ -56,6 +58,7 @@ class Progress:
 
 Tell = Callable[[Progress], None]
 Stop = Callable[[], bool]
+LeaveOut = Callable[[Job], bool]
 
 
 def choose(suite: str | Path, profile: str | None, device: str | None) -> Choice:
@@ -68,15 +71,15 @@ def choose(suite: str | Path, profile: str | None, device: str | None) -> Choice
     """
     cuda, found = host.has_cuda()
     wants_cuda = device.startswith("cuda") if device else profile == "gpu" or (cuda and profile != "quick")
-    chosen = device or ("cuda" if wants_cuda else "cpu")
-    check_device(chosen)
+    where = device or ("cuda" if wants_cuda else "cpu")
+    check_device(where)
     known = profile_names(suite)
     if profile is not None:
-        return Choice(profile, chosen, "as asked")
+        return Choice(profile, where, "as asked")
     wanted = "gpu" if wants_cuda else "quick"
     if wanted in known:
-        return Choice(wanted, chosen, found if device is None else f"--device {device}")
-    return Choice("", chosen, "as written: the suite has no profile '" + wanted + "'" if known else "as written")
+        return Choice(wanted, where, found if device is None else f"--device {device}")
+    return Choice("", where, "as written: the suite has no profile '" + wanted + "'" if known else "as written")
 
 
 def check_device(device: str) -> None:
@@ -103,8 +106,14 @@ def header_of(suite: Suite, name: str, machine: Mapping[str, Any], command: Sequ
     )
 
 
-def execute(
-    prepared: Prepared, jobs: Sequence[Job], run: store.Run, *, tell: Tell | None = None, stop: Stop = lambda: False
+def execute(  # noqa: PLR0913 - three of them are optional
+    prepared: Prepared,
+    jobs: Sequence[Job],
+    run: store.Run,
+    *,
+    tell: Tell | None = None,
+    stop: Stop = lambda: False,
+    leave_out: LeaveOut = lambda _: False,
 ) -> None:
     """Run the jobs one by one; each record is on disk before the next job starts.
 
@@ -112,6 +121,7 @@ def execute(
         jobs: those of `prepared`, or what is left of them.
         tell: called after each record.
         stop: asked before each job; True ends the run, which can be resumed.
+        leave_out: asked before each job; True goes on to the next one.
     """
     _put_first(prepared.reused, run)
     suite, machine = prepared.suite, prepared.machine
@@ -123,6 +133,8 @@ def execute(
     for i, job in enumerate(jobs):
         if stop():
             return
+        if leave_out(job):
+            continue
         facts = {"network": prepared.network(job)} | ({"code": text} if (text := code(job)) else {})
         job = msgspec.structs.replace(job, artefacts=str(run.artefacts))
         reason = prepared.absent.get(job.variant)
@@ -231,13 +243,19 @@ def run(  # noqa: PLR0913 - a public call; all but one are optional keywords
     return _measure_into(loaded, choice.device, reuse.Asked(Path(results), fresh, suite=str(suite)), tell)
 
 
-def _measure_into(suite: Suite, device: str, asked: reuse.Asked, tell: Tell | None) -> Path:
+def _measure_into(
+    suite: Suite,
+    device: str,
+    asked: reuse.Asked,
+    tell: Tell | None,
+    leave_out: LeaveOut = lambda _: False,
+) -> Path:
     folder = asked.results / suite.name
     store.check_writable(folder)
     prepared = prepare(suite, device, asked)
     header = header_of(suite, store.new_name(prepared.machine["id"], folder), prepared.machine)
     with store.new_run(folder, header) as opened:
-        execute(prepared, prepared.jobs, opened, tell=tell)
+        execute(prepared, prepared.jobs, opened, tell=tell, leave_out=leave_out)
         return opened.path
 
 
@@ -245,7 +263,7 @@ def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
     model: Any,
     input: Any,
     *,
-    modes: Mapping[str, Mapping[str, Any]] | None = None,
+    modes: Mapping[str, Mapping[str, Any]] | Literal["all"] | None = None,
     options: Mapping[str, Any] | None = None,
     measures: Sequence[str] = ("params", "flops", "infer", "memory"),
     rounds: int = 3,
@@ -259,14 +277,15 @@ def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
             travels to the worker as a file and must therefore be of an importable class.
         input: the image batch's shape (B, C, H, W), or anything with such a `shape`.
         modes: name -> mode plugins and their options, such as {"fast": {"channels_last": True, "amp": "bfloat16"}};
-            a plain "fp32" is always measured, first.
+            a plain "fp32" is always measured, first. "all" is the ladder of `bench modes`.
         options: the builder's options.
-        measures: names of measures of the static and infer phases.
+        measures: names of measures of the static and infer phases; a ladder has its own.
         device: default: `cuda` where there is one.
         protocol: fields of bench.record.Protocol, such as max_seconds=5.
 
     Returns:
-        The frame of load_records: one row per value, round and mode.
+        The frame of load_records: one row per value, round and mode. Of modes="all" one row per mode, the fastest
+        first, with the columns of `bench modes --format csv`.
 
     Raises:
         UsageError: the model, the shape or a name is wrong.
@@ -276,57 +295,44 @@ def measure(  # noqa: PLR0913 - a public call; all but two are optional keywords
     shape = tuple(getattr(input, "shape", input))
     if len(shape) != 4 or min(shape) < 1:
         raise UsageError(f"input of shape {shape}: give an image batch, (B, C, H, W)")
-    if rounds < 1:
-        raise UsageError(f"rounds = {rounds}: must be at least 1")
+    where = device or ("cuda" if host.has_cuda()[0] else "cpu")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        suite = Suite(
-            name="measure",
-            path=Path.cwd() / "suites" / "measure.toml",
-            title="measure",
-            task="pose",
-            measures=tuple(measures),
-            variants=(_one_variant(model, shape, dict(options or {}), Path(folder)),),
-            modes={"fp32": ModeConfig({})} | {name: ModeConfig(dict(keys)) for name, keys in (modes or {}).items()},
-            rounds=rounds,
-            protocol=_protocol(protocol),
-        )
-        _check_names(suite)
-        chosen = device or ("cuda" if host.has_cuda()[0] else "cpu")
-        check_device(chosen)
-        path = _measure_into(suite, chosen, reuse.Asked(Path(folder)), None)
-        return load_records(path)
+        variant = own.variant_of(model, shape, options or {}, Path(folder))
+        if modes == "all":
+            check_device(where)
+            return _ladder(own_ladder(variant, where, rounds=rounds, protocol=protocol), where, Path(folder))
+        if isinstance(modes, str):
+            raise UsageError(
+                f"modes = '{modes}'; write \"all\", or a mapping such as {{'fast': {{'amp': 'bfloat16'}}}}"
+            )
+        named = {"fp32": ModeConfig({})} | {name: ModeConfig(dict(keys)) for name, keys in (modes or {}).items()}
+        suite = own.suite_of("measure", variant, named, measures, rounds, own.protocol_of(protocol))
+        check_device(where)
+        return load_records(_measure_into(suite, where, reuse.Asked(Path(folder)), None))
 
 
-def _one_variant(model: Any, shape: Sequence[int], options: dict[str, Any], folder: Path) -> Variant:
-    batch, channels, height, width = map(int, shape)
-    data = {"use": "random", "size": [height, width], "train": 1, "val": batch, "options": {"channels": channels}}
-    arch, weights = (model, "") if isinstance(model, str) else ("", str(folder / "model.pt"))
-    if weights:
-        import sys
+def _ladder(suite: Suite, device: str, folder: Path) -> "pandas.DataFrame":
+    """The ladder of a network of one's own as a frame."""
+    import pandas
 
-        # Whoever holds a live module has imported torch already; bench itself does not import it here.
-        sys.modules["torch"].save(model, weights)
-    name = model if isinstance(model, str) else type(model).__name__
-    return Variant(name, arch, options, data, {"batch": batch}, {}, weights)
+    futile = ladder.Futile()
+    path = _measure_into(suite, device, reuse.Asked(folder), lambda now: futile.saw(now.record), futile)
+    loaded = store.read(path)
+    return pandas.DataFrame(list(ladder.rows(ladder.ladder(loaded.header.suite, loaded.records))))
 
 
-def _protocol(given: dict[str, Any]) -> Protocol:
-    known = Protocol.__struct_fields__
-    for name in given:
-        if name not in known:
-            raise UsageError(f"unknown option '{name}'; {nearest(name, known)}")
-    try:
-        return msgspec.convert(given, Protocol)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"protocol: {error}") from None
+def own_ladder(
+    variant: Variant, device: str, *, rounds: int, protocol: Mapping[str, Any], wanted: Collection[str] = ()
+) -> Suite:
+    """The ladder of a network without a suite file, in a short protocol but for the fields that are given.
 
-
-def _check_names(suite: Suite) -> None:
-    for name in suite.measures:
-        plugins.path("measure", name)
-    for mode in suite.modes.values():
-        for name in mode.plugins:
-            plugins.path("mode", name)
+    Raises:
+        UsageError: a field, or a mode that is wanted, is unknown.
+    """
+    name = re.sub(r"\W+", "-", variant.name)
+    modes = chosen(combinations(device), wanted)
+    limits = own.protocol_of({**SHORT, **protocol})
+    return with_ladder(own.suite_of(name, variant, modes, ("infer",), rounds, limits), variant.name, modes)
 
 
 def load_records(path: str | Path) -> "pandas.DataFrame":

@@ -56,7 +56,7 @@ def bench() -> None:
     """Benchmark and profile neural-network architecture variants, with numbers one can trust."""
 
 
-MEASURING = ("run", "gate", "calibrate")
+MEASURING = ("run", "modes", "gate", "calibrate")
 """Commands that may take hours."""
 
 UNFINISHED = (*MEASURING, "accept", "leaderboard")

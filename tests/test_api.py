@@ -15,7 +15,7 @@ from jobs import ROOT, header, job, record
 from torch import nn
 
 import bench
-from bench import api, host, store
+from bench import api, host, own, store
 from bench.engines import local
 from bench.errors import Exit, NotComparable, StoreError, SuiteError, UsageError
 from bench.record import Record, Value
@@ -262,6 +262,37 @@ def test_a_live_module_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
+def test_all_modes_are_a_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a live module, by real workers; of all modes only two, since each is a process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    some = {name: mode for name, mode in api.combinations().items() if name in ("fp32", "channels_last")}
+    monkeypatch.setattr(api, "combinations", lambda device: some)
+    frame = bench.measure(Small(6), (1, 3, 32, 32), modes="all", rounds=1, device="cpu", **SHORT)
+    assert set(frame["mode"]) == {"fp32", "channels_last"} and set(frame.state) == {"measured"}, set(frame.reason)
+    assert list(frame.latency) == sorted(frame.latency), "the fastest first"
+    plain, last = (frame[frame["mode"] == name].iloc[0] for name in ("fp32", "channels_last"))
+    assert plain.speedup == 1 and last.speedup == pytest.approx(plain.latency / last.latency)
+    assert 0 <= last.error < 1e-5 and list(tmp_path.iterdir()) == []
+
+
+def test_a_ladder_without_a_suite_is_short_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    variant = own.variant_of("my.nets:build", (2, 3, 32, 48), {}, Path())
+    suite = api.own_ladder(variant, "cpu", rounds=4, protocol={"max_seconds": 1.0}, wanted=["amp"])
+    assert (suite.name, suite.rounds, list(suite.modes)) == ("my-nets-build-modes", 4, ["fp32", "amp"])
+    assert (suite.protocol.max_seconds, suite.protocol.warmup_limit) == (1.0, 5.0)
+    (network,) = suite.variants
+    assert (network.infer, network.data["size"], network.data["options"]) == ({"batch": 2}, [32, 48], {"channels": 3})
+
+
+def test_jobs_may_be_left_out(project: Project, tmp_path: Path) -> None:
+    ready = prepared(project)
+    with store.new_run(tmp_path, header("now")) as run:
+        api.execute(ready, ready.jobs, run, leave_out=lambda job: job.variant == "a")
+    records = store.read(run.path).records
+    assert {record.job.variant for record in records} == {"b"} and len(records) == len(ready.jobs) // 2
+
+
 def test_a_builder_is_measured_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
@@ -289,6 +320,10 @@ def test_a_builder_is_measured_by_its_name(tmp_path: Path, monkeypatch: pytest.M
         ),
         ("stacked_hourglass", (1, 3, 64, 64), {"max_seconds": "1"}, "protocol: Expected `float`"),
         ("stacked_hourglass", (1, 3, 64, 64), {"rounds": 0}, "rounds = 0: must be at least 1"),
+        ("stacked_hourglass", (1, 3, 64, 64), {"rounds": 0, "modes": "all"}, "rounds = 0: must be at least 1"),
+        ("stacked_hourglass", (1, 3, 64, 64), {"device": "tpu", "modes": "all"}, "device tpu: unknown"),
+        ("stacked_hourglass", (1, 3, 64, 64), {"modes": "al"}, "modes = 'al'; write \"all\", or a mapping"),
+        ("my.nets", (1, 3, 64, 64), {}, "'my.nets' names no function; write package.module:function"),
     ],
 )
 def test_a_wrong_question_is_answered_before_anything_starts(

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec.structs import replace
+
 from bench.record import Job, Quantity, Record, Value, decode_job, digest, encode, fingerprints
 from bench.worker.__main__ import die_with_parent
 
@@ -77,6 +79,21 @@ def fail_once(job: Job) -> Record:
     return answer(job) if mended else answer(job, "failed", "ValueError: not yet")
 
 
+LADDER = {"fp32": 2.0, "channels_last": 1.0, "amp": 1.5, "channels_last+amp": 0.5}
+"""Mode -> how many times as long as another a call takes."""
+
+
+def climb(job: Job) -> Record:
+    """Every mode comes out in its own way: those of LADDER are fast or slow, one is wrong, the others cannot run."""
+    if job.mode == "channels_last+amp":
+        return mismatch(job)
+    if job.mode not in LADDER:
+        return answer(job, "skipped", f"no device for {job.mode}")
+    record = answer(job)
+    values = [replace(value, value=0.02 * LADDER[job.mode] * (1 + 0.01 * job.round)) for value in record.values]
+    return replace(record, values=values)
+
+
 ACTS: dict[str, Callable[[Job], Record]] = {
     "": answer,
     "wait": wait,
@@ -87,6 +104,8 @@ ACTS: dict[str, Callable[[Job], Record]] = {
     "fail once": fail_once,
     "be absent": lambda job: answer(job, "skipped", "energy: no meter here"),
     "be wrong": mismatch,
+    "climb": climb,
+    "climb and fail": lambda job: answer(job, "failed", "no graph") if job.mode == "amp" else climb(job),
 }
 
 
