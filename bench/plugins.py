@@ -5,7 +5,7 @@ where it is not given); a user's `archs/` beside it, its suites and its `recipes
 """
 
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -149,6 +149,13 @@ def constant(file: Path, name: str) -> Any:
             except ValueError:
                 raise UsageError(f"{file}:{node.lineno}: {name} must be written as a literal") from None
     return None
+
+
+def declared_by(modes: Iterable[str], name: str) -> list[Any]:
+    """What those of these modes have as a constant of this name that have one."""
+    files = _files("mode", None)
+    found = (constant(files[mode], name) for mode in modes if mode in files)
+    return [value for value in found if value is not None]
 
 
 def needs(file: Path) -> dict[str, str]:

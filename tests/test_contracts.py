@@ -38,6 +38,8 @@ def check_mode(file: Path) -> None:
     assert isinstance(plugins.constant(file, "ORDER"), int)
     assert set(plugins.constant(file, "PHASES")) <= {"infer", "train"}
     assert set(plugins.constant(file, "EXCLUDES")) <= set(plugins.names("mode")) - {file.stem}
+    assert plugins.constant(file, "GRAD") in (None, "no_grad", "inference_mode")
+    assert plugins.constant(file, "COMPILES") in (None, True)
     assert parameters(file, "probe") == []
     assert parameters(file, "prove") == ["subject"]
     assert parameters(file, "apply") == ["subject", "option"]

@@ -1,6 +1,8 @@
 """What needs a CUDA device, from end to end: run with `pytest -m gpu` on a machine that has one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ from jobs import RECIPE, tiny
 
 from bench import plugins
 from bench.record import Record, Value
-from bench.worker.subject import strict_fp32
+from bench.worker.modes import cudagraph, tf32
+from bench.worker.subject import Subject, prepare, strict_fp32
 from bench.worker.timing import device_for
 from bench.worker.work import work
 
@@ -66,6 +69,84 @@ def test_modes_are_proved_on_the_device(phase: str, option: str) -> None:
     assert not any("mismatch" in value.flags for value in record.values)
 
 
+REDUCED = {"channels_last": True, "half": "bfloat16"}
+
+INFER_MODES = [
+    {"fold": True},
+    {"half": "bfloat16"},
+    {"half": "float16", "channels_last": True},
+    {"tf32": True},
+    {"tf32": True, "channels_last": True, "fold": True},
+    {"cudagraph": True},
+    {"cudagraph": True, "tf32": True},
+    {"cudagraph": True, "channels_last": True, "amp": "float16"},
+    {"cudagraph": True, "fold": True} | REDUCED,
+]
+
+
+@pytest.mark.parametrize("modes", INFER_MODES, ids=str)
+def test_inference_modes_are_proved_and_within_their_tolerance(modes: dict[str, Any]) -> None:
+    record = work(tiny("infer", "infer", "eval_time", "memory", device="cuda", modes=modes))
+    assert (record.status, record.reason) == ("ok", "")
+    assert not any("mismatch" in value.flags for value in record.values)
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+@pytest.mark.parametrize("modes", [{}, {"tf32": True}, {"channels_last": True, "amp": "float16"}], ids=str)
+def test_training_modes_are_proved(optimizer: str, modes: dict[str, Any]) -> None:
+    table = {"batch": 2, "recipe": RECIPE | {"optimizer": optimizer}}
+    record = work(tiny("train", "train_time", "memory", device="cuda", modes={"fused": True} | modes, train=table))
+    assert (record.status, record.reason) == ("ok", "")
+
+
+def test_a_graph_takes_less_of_a_small_networks_time() -> None:
+    """One image at a time, the hourglass of one level waits for the host between its hundred kernels."""
+    plain, graphed = (
+        by_name(work(tiny("infer", "infer", device="cuda", infer={"batch": 1}, modes=modes)))["latency"].value
+        for modes in ({}, {"cudagraph": True})
+    )
+    assert plain is not None and graphed is not None
+    assert graphed < 0.7 * plain
+
+
+def graphed() -> Subject:
+    """In a graph, captured: the mode's own call on the device."""
+    subject = cudagraph.apply(prepare(tiny("infer", device="cuda", modes={"cudagraph": True})), True)
+    with torch.inference_mode():
+        subject.forward(subject.inputs[0])
+    return subject
+
+
+def test_a_replay_is_bit_for_bit_the_call_that_was_captured() -> None:
+    subject = graphed()
+    assert isinstance(subject.call, cudagraph.Graphed)
+    with torch.inference_mode():
+        for image in subject.inputs:
+            wanted = [out.clone() for out in subject.model(image)]
+            assert all(torch.equal(a, b) for a, b in zip(subject.forward(image), wanted, strict=True))
+
+
+def test_a_graph_whose_input_is_not_filled_is_found_out() -> None:
+    subject = graphed()
+    assert isinstance(subject.call, cudagraph.Graphed)
+    with torch.inference_mode():
+        assert cudagraph.prove(subject) is None
+        graphs = subject.call.graphs
+        for key, graph in graphs.items():
+            graphs[key] = replace(graph, image=graph.image.clone())
+        assert cudagraph.prove(subject) == (
+            "mode not applied (the same output for two different images: a stale buffer)"
+        )
+
+
+def test_tf32_that_was_switched_off_is_found_out() -> None:
+    subject = tf32.apply(prepare(tiny("infer", device="cuda", modes={"tf32": True})), True)
+    assert tf32.prove(subject) is None
+    with tf32.strictly():
+        assert str(tf32.prove(subject)).startswith("mode not applied (cuda.matmul.fp32_precision is ieee")
+    strict_fp32()
+
+
 def test_the_parts_of_a_step_are_the_step() -> None:
     record = work(tiny("train", "train_time", device="cuda"))
     assert (record.status, record.reason) == ("ok", "")
@@ -74,12 +155,16 @@ def test_the_parts_of_a_step_are_the_step() -> None:
     assert all(share > 0 for share in shares.values())
 
 
-ACCURACY = {
+ACCURACY: dict[str, Any] = {
     "data": {"use": "synthetic", "size": 64, "train": 64, "val": 16, "options": {}},
     "train": {"batch": 8, "samples": 160, "validations": 5, "recipe": {**RECIPE, "optimizer": "adam", "lr": 1e-3}},
     "modes": {"channels_last": True, "amp": "bfloat16"},
     "metrics": ["pckh"],
-    "checks": {"half": {"amp": "float16"}},
+    "checks": {
+        "half": {"amp": "float16"},
+        "tensor-cores": {"tf32": True},
+        "graph": {"cudagraph": True} | REDUCED,
+    },
 }
 
 
@@ -89,7 +174,15 @@ def test_a_training_is_the_same_twice_and_every_mode_is_checked_on_its_weights()
     one, other = (by_name(record) for record in records)
     assert one["loss.train"].details["curve"] == other["loss.train"].details["curve"]
     assert one["pckh.total"].value == other["pckh.total"].value
-    assert one["pckh_change.half"].value is not None
+    for name in ACCURACY["checks"]:
+        change = one[f"pckh_change.{name}"]
+        assert (change.value is not None, change.reason) == (True, "")
+
+
+def test_a_training_in_tf32_is_scored_in_strict_fp32_and_keeps_the_protocol() -> None:
+    job = tiny("accuracy", "accuracy", device="cuda", **ACCURACY | {"modes": {"tf32": True}})
+    record = work(job)
+    assert (record.status, record.reason) == ("ok", "")
 
 
 def test_synthetic_people_are_the_same_on_both_devices_but_for_a_few_pixels() -> None:

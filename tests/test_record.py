@@ -137,6 +137,7 @@ CHANGES: dict[str, Any] = {
     "arch": "unet",
     "options": {"stacks": 2},
     "weights_hash": "0f3c",
+    "weights_without": ["head"],
     "modes": {"amp": "float16"},
     "data": {"size": 128},
     "infer": {"batch": 2},

@@ -1,20 +1,24 @@
 """Jobs run on this machine, one fresh process at a time."""
 
+import atexit
 import os
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
+from shutil import rmtree
+from tempfile import TemporaryFile, mkdtemp
 from time import monotonic
-from typing import IO
 
 import msgspec
 
-from bench.record import Job, Record, decode_record, encode, fingerprints
+from bench import plugins
+from bench.record import Job, Record, decode_record, digest, encode, fingerprints
 
 COMMAND = (sys.executable, "-m", "bench.worker")
 """What a worker is started as; `--pipe FD` follows."""
@@ -25,7 +29,10 @@ RETRIES = {"crashed": 1, "timeout": 1}
 GRACE = 0.2
 """Seconds in which a worker without an answer may still end by itself, so that its status says why."""
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")
+
+CACHE_VARIABLES = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
+"""Environment variable -> folder: where compilers keep what they have made."""
 
 
 def execute(jobs: Sequence[Job]) -> Iterator[Record]:
@@ -70,9 +77,15 @@ def run_one(job: Job) -> Record:
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
     begin, started = monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    with _Worker([job], log) as worker:
-        lines = worker.answers(job.timeout)
-        record = _decoded(job, lines[0]) if lines else _without_record(job, worker)
+    try:
+        with _Worker([job], log) as worker:
+            lines = worker.answers(job.timeout)
+            record = _decoded(job, lines[0]) if lines else _without_record(job, worker)
+    except OSError as error:  # a full disk or a temporary folder without rights: the run goes on
+        record = _failed(job, "failed", f"the worker could not be started: {error}")
+    if record.status != "ok" and compiles(job):
+        with suppress(OSError):  # what is half filled is neither cold nor warm
+            rmtree(caches_of(job))
     name = f"{log.parent.name}/{log.name}" if log else ""
     seconds = monotonic() - begin
     return msgspec.structs.replace(record, job=portable(job), log=name, started=started, seconds=seconds)
@@ -94,24 +107,26 @@ class _Worker:
         self.log = log
 
     def __enter__(self) -> "_Worker":
-        self.read_end, write_end = os.pipe()
-        sink: IO[bytes] | int = self.log.open("ab") if self.log else subprocess.DEVNULL
         # The jobs come from a file: through a pipe, a worker that answers before we have asked everything blocks both.
-        with TemporaryFile() as questions:
+        with ExitStack() as opened, TemporaryFile() as questions:
             questions.write(b"".join(encode(job) + b"\n" for job in self.jobs))
             questions.seek(0)
-            self.process = subprocess.Popen(
-                [*COMMAND, "--pipe", str(write_end)],
-                stdin=questions,
-                stdout=sink,
-                stderr=sink,
-                pass_fds=(write_end,),
-                env=environment(self.jobs[0]),
-                start_new_session=True,
-            )
-        os.close(write_end)
-        if not isinstance(sink, int):
-            sink.close()
+            sink = opened.enter_context(self.log.open("ab")) if self.log else subprocess.DEVNULL
+            self.read_end, write_end = os.pipe()
+            opened.callback(os.close, write_end)
+            try:
+                self.process = subprocess.Popen(
+                    [*COMMAND, "--pipe", str(write_end)],
+                    stdin=questions,
+                    stdout=sink,
+                    stderr=sink,
+                    pass_fds=(write_end,),
+                    env=environment(self.jobs[0]),
+                    start_new_session=True,
+                )
+            except OSError:
+                os.close(self.read_end)
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,7 +167,30 @@ def environment(job: Job) -> dict[str, str]:
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = dict.fromkeys(THREAD_VARIABLES, str(job.threads))
     ours = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "BENCH_PARENT": str(os.getpid())}
-    return os.environ | threads | ours
+    caches = {name: str(caches_of(job) / folder) for name, folder in CACHE_VARIABLES.items()} if compiles(job) else {}
+    return os.environ | threads | ours | caches
+
+
+def compiles(job: Job) -> bool:
+    """Whether one of the job's modes keeps what it compiles; a check of the networks has no modes."""
+    return any(plugins.declared_by(job.modes, "COMPILES"))
+
+
+def caches_of(job: Job) -> Path:
+    """The folder of compile caches of the job's cell in its run, its own so that the first round finds it empty.
+
+    Later rounds find what the first one left. It goes when this process ends; nothing of it comes among the results.
+    """
+    anywhere = (job.artefacts, job.arch_file, job.weights, *job.paths)
+    return _caches() / digest([msgspec.structs.replace(job, round=0).id, anywhere])
+
+
+@cache
+def _caches() -> Path:
+    """Removed with this process; in the system's temporary folder, which TMPDIR names."""
+    folder = mkdtemp(prefix="bench-caches-")
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _decoded(job: Job, line: bytes) -> Record:

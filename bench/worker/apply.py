@@ -1,7 +1,11 @@
 """Applies a job's modes to its subject, in the plugins' own order, and has each prove that it was applied."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from bench import plugins
 from bench.errors import Failed, Unavailable
+from bench.worker import compiling
 from bench.worker.subject import Subject
 
 
@@ -10,14 +14,22 @@ def apply_modes(subject: Subject) -> Subject:
 
     Raises:
         Unavailable: a mode's probe says that it cannot run here.
+        Failed: a mode compiles, and its compiler has nowhere to write.
     """
     modules = {name: plugins.load("mode", name) for name in subject.job.modes}
     for name, module in sorted(modules.items(), key=lambda item: item[1].ORDER):
         reason = module.probe()
         if reason:
             raise Unavailable(reason)
+        if compiles([name]) and not subject.cache:
+            subject = replace(subject, cache=compiling.cache_state())
         subject = module.apply(subject, subject.job.modes[name])
     return subject
+
+
+def compiles(modes: Iterable[str]) -> bool:
+    """Whether one of these modes says that it compiles, in its constant COMPILES."""
+    return any(getattr(plugins.load("mode", name), "COMPILES", False) for name in modes)
 
 
 def prove_modes(subject: Subject) -> None:

@@ -1,7 +1,7 @@
 """How far a mode's answers are from strict fp32 eager on the same weights and images."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ AGREEMENT = Quantity(
 
 SAME = 1e-6
 """Relative difference below which the outputs for two different images are taken as one stale output."""
+
+STALE = "after the first call (a stale buffer, or one not written in full)"
+"""What NaN behind a first answer without it means, since outputs are poisoned once they are copied."""
 
 
 def compare(reference: Sequence[Tensor], answer: Sequence[Tensor] | None, tolerance: float) -> Iterator[Value]:
@@ -67,10 +70,23 @@ def shape_problem(reference: Sequence[Tensor], answer: Sequence[Tensor]) -> str:
         if wanted.shape != got.shape:
             return f"mismatch: shape {tuple(got.shape)} instead of {tuple(wanted.shape)}"
         if not bool(torch.isfinite(got).all()):
-            return "mismatch: the output holds NaN or infinity"
+            later = got is not answer[0] and bool(torch.isfinite(answer[0]).all())
+            return "mismatch: the output holds NaN or infinity" + (f" {STALE}" if later else "")
     if answer is not reference and relative_l2(answer[1].double(), answer[0].double()) <= SAME:
         return "mismatch: the same output for two different images (a stale buffer)"
     return ""
+
+
+def poison(output: Tensor, spared: Iterable[Tensor]) -> None:
+    """Fill an output that has been copied with NaN: what a later call leaves unwritten in the same memory then shows.
+
+    Args:
+        spared: the network's weights and its input, which an output may share memory with; then it is left alone.
+    """
+    overlaps = any(size > 1 and stride == 0 for size, stride in zip(output.shape, output.stride(), strict=True))
+    held = {tensor.untyped_storage()._cdata for tensor in spared}
+    if output.is_floating_point() and not overlaps and output.untyped_storage()._cdata not in held:
+        output.detach().fill_(math.nan)
 
 
 def relative_l2(value: Tensor, reference: Tensor) -> float:

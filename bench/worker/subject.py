@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from bench import plugins
 from bench.errors import Failed
 from bench.record import Job
 from bench.worker import checkpoint
@@ -54,6 +55,12 @@ class Subject:
         step: one training step on a batch, after train.start; None outside the train phase.
         baseline: bytes in use on the device (resident, on the CPU) before the network was built.
         warm_flags: flags that the warm-up earned, for every value that is timed after it.
+        eager: the call as it was before a mode compiled it, which proofs that look into layers run: compiled code
+            calls no hooks; None where nothing is compiled.
+        steady: entered around timed calls; a mode that compiles makes it an error there to compile once more.
+        cache: `cold` or `warm`, of the compiler's caches before it ran; empty where no mode compiles.
+        built: seconds that modes spent in `apply` on compiling.
+        first_calls: seconds of the first calls (or steps), which compile; empty where no mode compiles.
     """
 
     job: Job
@@ -68,6 +75,11 @@ class Subject:
     step: Callable[[dict[str, Tensor]], Any] | None = None
     baseline: int = 0
     warm_flags: tuple[str, ...] = ()
+    eager: Callable[[Tensor], Any] | None = None
+    steady: Callable[[], AbstractContextManager[Any]] = nullcontext
+    cache: str = ""
+    built: float = 0.0
+    first_calls: tuple[float, ...] = ()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """The network's outputs for an image batch, the last is the prediction."""
@@ -244,12 +256,31 @@ def loosened(job: Job) -> str:
     flags = {
         "cuda.matmul.fp32_precision": torch.backends.cuda.matmul.fp32_precision,
         "cudnn.conv.fp32_precision": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        "cudnn.rnn.fp32_precision": torch.backends.cudnn.rnn.fp32_precision,  # type: ignore[attr-defined]
     }
-    moved = [f"{name} is {value}" for name, value in flags.items() if value != "ieee"]
+    asked = fp32_precision(job)
+    moved = [f"{name} is {value}" for name, value in flags.items() if value != asked]
     if torch.get_num_threads() != job.threads:
         moved.append(f"threads are {torch.get_num_threads()}, not {job.threads}")
     moved += [f"the environment sets {name}" for name in TF32_OVERRIDES if os.environ.get(name) not in (None, "", "0")]
     return ", ".join(moved)
+
+
+def fp32_precision(job: Job) -> str:
+    """What torch's switches must say: "ieee", or what one of the job's modes asks for in its FP32_PRECISION."""
+    asked = (getattr(plugins.load("mode", name), "FP32_PRECISION", "") for name in job.modes)
+    return next(filter(None, asked), "ieee")
+
+
+def grad_mode(job: Job) -> str:
+    """How inference goes without gradients: `inference_mode`, or what one of the job's modes asks for in its GRAD."""
+    asked = (getattr(plugins.load("mode", name), "GRAD", "") for name in job.modes)
+    return next(filter(None, asked), "inference_mode")
+
+
+def without_grad(job: Job) -> AbstractContextManager[Any]:
+    """What every inference of the job runs in; one for all, since a compiled call is compiled anew in another."""
+    return torch.no_grad() if grad_mode(job) == "no_grad" else torch.inference_mode()
 
 
 def storages(tensors: Iterable[Tensor]) -> dict[int, tuple[int, int]]:
@@ -283,7 +314,10 @@ PRODUCTS: tuple[type[nn.Module], ...] = (*CONVOLUTIONS, nn.Linear)
 def watch(
     subject: Subject, kinds: tuple[type[nn.Module], ...], look: Callable[[str, nn.Module, Tensor, Tensor], None]
 ) -> int:
-    """Run one forward and show `look(name, module, input, output)` every layer of these kinds; returns how many ran."""
+    """Run one forward and show `look(name, module, input, output)` every layer of these kinds; returns how many ran.
+
+    Of a compiled network the call runs that was compiled: its layers show what the compiler was given.
+    """
     seen = 0
     handles = []
 
@@ -299,8 +333,8 @@ def watch(
         if isinstance(module, kinds):
             handles.append(module.register_forward_hook(hook(name)))
     try:
-        with evaluating(subject.model), torch.inference_mode():
-            subject.forward(subject.inputs[0])
+        with evaluating(subject.model), without_grad(subject.job):
+            (subject.eager or subject.call)(subject.inputs[0])
     finally:
         for handle in handles:
             handle.remove()

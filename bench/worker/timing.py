@@ -23,6 +23,7 @@ __all__ = [
     "Window",
     "device_for",
     "device_latency",
+    "first_calls",
     "latency",
     "launch_bound",
     "no_garbage",
@@ -43,6 +44,10 @@ without end, and its users got empty tables (NVIDIA/nvbench#231)."""
 
 CLOCK_AGREEMENT = 0.02
 """Two warm-up windows whose SM clocks differ by more have not settled."""
+
+FIRST_CALLS = 3
+"""A compiled call's: the first one compiles, the second one may once more, and CUDA graphs are warmed up, recorded and
+replayed in one each (pytorch/pytorch#120309)."""
 
 ENQUEUES = 5
 HOLDS = (1.5, 3.0, 6.0)
@@ -111,6 +116,11 @@ def timed(call: Callable[[], T], device: Device) -> tuple[T, float]:
     result = call()
     device.synchronize()
     return result, (device.now() - start) / 1e9
+
+
+def first_calls(call: Call, device: Device) -> tuple[float, ...]:
+    """Seconds of each of the first calls of something that is compiled when it is called."""
+    return tuple(timed(call, device)[1] for _ in range(FIRST_CALLS))
 
 
 def latency(call: Call, device: Device, protocol: Protocol) -> Samples:

@@ -1,7 +1,7 @@
 """The training and evaluation loops, used by train time, evaluation time and accuracy alike."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench import plugins
 from bench.errors import Failed
 from bench.worker import timing, weights
 from bench.worker.augment import augment
@@ -44,15 +45,17 @@ class Step:
     scale: Callable[[], float]
 
 
-def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any]) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all trainable parameters.
+def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any], modes: Iterable[str] = ()) -> torch.optim.Optimizer:
+    """The recipe's optimizer over all trainable parameters, implemented as these modes ask for.
 
     Raises:
         Failed: the recipe names an optimizer that is not known.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    kind = recipe.get("optimizer", "rmsprop")
     common = {"lr": recipe.get("lr", LEARNING_RATE), "weight_decay": recipe.get("weight_decay", 0.0)}
-    match recipe.get("optimizer", "rmsprop"):
+    common |= implementation(kind, modes)
+    match kind:
         case "rmsprop":
             return torch.optim.RMSprop(parameters, momentum=recipe.get("momentum", 0.0), alpha=0.99, **common)
         case "adam":
@@ -61,6 +64,12 @@ def make_optimizer(model: torch.nn.Module, recipe: dict[str, Any]) -> torch.opti
             return torch.optim.SGD(parameters, momentum=recipe.get("momentum", 0.0), **common)
         case other:
             raise Failed(f"recipe {recipe.get('name')}: optimizer '{other}' is none of rmsprop, adam, sgd")
+
+
+def implementation(optimizer: str, modes: Iterable[str]) -> dict[str, Any]:
+    """Arguments of this optimizer's constructor that modes choose, each in its constant OPTIMIZER, if it has one."""
+    tables = (getattr(plugins.load("mode", mode), "OPTIMIZER", {}) for mode in modes)
+    return {name: value for table in tables for name, value in table.get(optimizer, {}).items()}
 
 
 @dataclass(slots=True)
@@ -118,7 +127,8 @@ def start(subject: Subject) -> tuple[Subject, Learner]:
         for module in subject.model.modules()
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
     )
-    learner = Learner(subject, recipe, loss, make_optimizer(subject.model, recipe), scaler, norms)
+    optimizer = make_optimizer(subject.model, recipe, subject.job.modes)
+    learner = Learner(subject, recipe, loss, optimizer, scaler, norms)
     return replace(subject, step=learner), learner
 
 

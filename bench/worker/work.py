@@ -4,7 +4,8 @@ import math
 import os
 import platform
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -18,13 +19,14 @@ import torch
 from bench import plugins
 from bench.errors import Failed, Unavailable, first_line
 from bench.record import Job, Record, Value, fingerprints
-from bench.worker import checkpoint, export, graph, network, numerics, timing, train
-from bench.worker.apply import apply_modes, prove_modes
+from bench.worker import checkpoint, compiling, export, graph, network, numerics, timing, train
+from bench.worker.apply import apply_modes, compiles, prove_modes
 from bench.worker.slowed import slowed
 from bench.worker.subject import (
     Subject,
     builder_path,
     find_first,
+    grad_mode,
     load_dataset,
     loosened,
     make_inputs,
@@ -32,14 +34,19 @@ from bench.worker.subject import (
     prepare,
     prepare_static,
     size_of,
+    without_grad,
 )
+
+ROUNDED = 2**-7
+"""Relative difference that rounding an image to bfloat16, which has 8 bits, stays below."""
 
 CHECKS = 2
 """Inputs on which a mode's answers are compared; they are not among those that are timed."""
 
 KEPT_VARIABLES = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "MALLOC_", "LD_PRELOAD"),
-    *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "PYTORCH_", "TORCH_", "TORCHINDUCTOR_"),
+    *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "PYTORCH_", "TORCH_", "TORCHINDUCTOR_", "TORCHDYNAMO_", "TRITON_"),
+    "CXX",
 )
 """Prefixes of environment variables that change speed or results, kept in the record."""
 
@@ -49,7 +56,7 @@ def work(job: Job) -> Record:
     values: list[Value] = []
     checks: list[Value] = []
     environment: dict[str, Any] = {}
-    status, reason = attempt(lambda: run(job, values, checks, environment))
+    status, reason = attempt(lambda: run(job, values, checks, environment), job.modes)
     values += checks  # behind what was asked for: tables show columns in this order
     if any("mismatch" in value.flags for value in checks):
         values = [msgspec.structs.replace(value, flags=sorted({*value.flags, "mismatch"})) for value in values]
@@ -75,7 +82,7 @@ def finite(value: Value) -> Value:
     return msgspec.structs.replace(value, value=None, low=None, high=None, samples=[], reason=reason)
 
 
-def attempt(call: Callable[[], object]) -> tuple[str, str]:
+def attempt(call: Callable[[], object], modes: Iterable[str] = ()) -> tuple[str, str]:
     """Status and reason of a call that may fail in any way; the whole traceback goes to the log."""
     try:
         call()
@@ -89,6 +96,8 @@ def attempt(call: Callable[[], object]) -> tuple[str, str]:
         traceback.print_exc()
         # torch's CPU allocator raises a plain RuntimeError.
         kind = "oom" if "can't allocate memory" in str(error) else "failed"
+        if kind == "failed" and compiles(modes):
+            return kind, compiling.described(error)
         return kind, f"{type(error).__name__}: {first_line(error)}"
     return "ok", ""
 
@@ -101,9 +110,9 @@ def run(job: Job, values: list[Value], checks: list[Value], environment: dict[st
     if subject is None:
         return
     problems: list[tuple[str, str]] = []
-    with torch.inference_mode(job.phase == "infer"):
+    with without_grad(job) if job.phase == "infer" else nullcontext():
         for name in job.measures:
-            status, reason = attempt(partial(measure, name, subject, values))
+            status, reason = attempt(partial(measure, name, subject, values), job.modes)
             if status == "oom":
                 raise MemoryError(f"{name}: {reason}")
             if status != "ok":
@@ -205,32 +214,84 @@ def ready_infer(job: Job, checks: list[Value], environment: dict[str, Any]) -> S
     """Build, answer in strict fp32, apply the modes, answer again, compare, warm up, prove."""
     subject = prepare(job)
     environment |= facts(job)
-    with torch.inference_mode():
+    with without_grad(job):
         images = list(make_inputs(job, CHECKS, first=len(subject.inputs)))
-        reference = answers(subject, images)
+        reference, timed = answers(subject, images), subject.inputs
         subject = apply_modes(subject)
-        checks.extend(numerics.compare(reference, answers(subject, images) if job.modes else None, subject.tolerance))
+        if not same_images(timed, subject.inputs):
+            raise Failed("mismatch: a mode changed the images that are timed, not only their type or memory order")
+        if subject.cache:  # before any other call, and the answers are those of later calls, which are timed
+            taken = timing.first_calls(subject.rotating(), subject.clock)
+            subject = replace(subject, first_calls=taken)
+        answer = answers(subject, images, poison=True) if job.modes else None
+        checks.extend(numerics.compare(reference, answer, subject.tolerance))
         if subject.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(subject.device)  # the cold peak is the mode's own, not its reference's
         warm = timing.warm_up(subject.rotating(), subject.clock, job.protocol)
         prove_modes(subject)
+        environment |= switches()
+        notes = noted(subject)
         subject = slowed(subject)
     environment["warm_up"] = msgspec.to_builtins(warm)
-    return replace(subject, warm_flags=warm.flags)
+    if notes:
+        environment["modes"] = notes
+    partly = [flag for note in notes.values() for flag in note.get("flags", ())]
+    return replace(subject, warm_flags=(*warm.flags, *partly))
 
 
-def answers(subject: Subject, images: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The prediction for each image batch, copied, so that a mode that reuses its output buffer is caught."""
-    return [subject.forward(subject.place(image))[-1].detach().cpu().clone() for image in images]
+def same_images(before: Iterable[torch.Tensor], after: Iterable[torch.Tensor]) -> bool:
+    """Whether image batches are the same but for their type and memory order: zeros, say, are faster than images."""
+    pairs = list(zip(before, after, strict=True))
+    alike = all(one.shape == other.shape for one, other in pairs)
+    return alike and all(numerics.relative_l2(other.double(), one.double()) <= ROUNDED for one, other in pairs)
+
+
+def answers(subject: Subject, images: list[torch.Tensor], *, poison: bool = False) -> list[torch.Tensor]:
+    """The prediction for each image batch, copied, so that a mode that reuses its output buffer is caught.
+
+    Args:
+        poison: fill each output with NaN once it is copied.
+    """
+    found = []
+    for each in images:
+        image = subject.place(each)
+        output = subject.forward(image)[-1]
+        found.append(output.detach().cpu().clone())
+        if poison:
+            numerics.poison(output, [image, *subject.model.parameters(), *subject.model.buffers()])
+    return found
 
 
 def ready_train(job: Job, _: list[Value], environment: dict[str, Any]) -> Subject:
     """Build, apply the modes, take the first steps, prove."""
     subject, step = train.start(apply_modes(prepare(job)))
     environment |= facts(job)
-    train.settle(subject, step, train.batches(subject, load_dataset(job, "train")))
+    source = train.batches(subject, load_dataset(job, "train"))
+    if subject.cache:
+        subject = replace(subject, first_calls=timing.first_calls(partial(step, next(source)), subject.clock))
+    train.settle(subject, step, source)
     prove_modes(subject)
     return subject
+
+
+def noted(subject: Subject) -> dict[str, Any]:
+    """Mode -> what it has to say of how it was applied, of those that have a `notes(subject)`.
+
+    `flags` in it stand on every figure of the job: of an engine for a part of the network, `partial`.
+    """
+    modules = {name: plugins.load("mode", name) for name in subject.job.modes}
+    return {name: module.notes(subject) for name, module in modules.items() if hasattr(module, "notes")}
+
+
+def switches() -> dict[str, Any]:
+    """Torch's own settings as they are now; a mode may have set them."""
+    return {
+        "fp32_precision": {
+            "matmul": torch.backends.cuda.matmul.fp32_precision,
+            "conv": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        },
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
 
 
 def facts(job: Job) -> dict[str, Any]:
@@ -245,13 +306,9 @@ def facts(job: Job) -> dict[str, Any]:
         "affinity": sorted(os.sched_getaffinity(0)),
         "load": os.getloadavg(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "fp32_precision": {
-            "matmul": torch.backends.cuda.matmul.fp32_precision,
-            "conv": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
-        },
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        **switches(),
         "gpu": gpu(job),
-        "grad": "inference_mode" if job.phase == "infer" else "grad",
+        "grad": grad_mode(job) if job.phase == "infer" else "grad",
         "module": builder_path(job),
         "environment": {name: value for name, value in os.environ.items() if counts(name)},
     }

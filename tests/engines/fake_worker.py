@@ -99,6 +99,22 @@ def chatter(job: Job, send: Send) -> None:
     send(answer(job))
 
 
+def fill_caches(job: Job, send: Send) -> None:
+    """As a compiler does: leave something for later processes, and say what earlier ones left."""
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    folder = Path(os.environ[names[0]])
+    folder.mkdir(parents=True, exist_ok=True)
+    found = len(list(folder.iterdir()))
+    (folder / "kernel.so").touch()
+    send(answer(job, environment={"found": found, **{name: os.environ[name] for name in names}}))
+
+
+def fill_caches_and_hang(job: Job, send: Send) -> None:
+    """A compiler that does not come to an end."""
+    fill_caches(job, lambda _: None)
+    time.sleep(60)
+
+
 def be_large(job: Job, send: Send) -> None:
     send(answer(job, environment={"much": "x" * 1_000_000}))
 

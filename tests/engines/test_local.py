@@ -222,3 +222,55 @@ def test_the_worker_runs_the_parents_bench(monkeypatch: pytest.MonkeyPatch) -> N
     home = str(Path(local.__file__).resolve().parent.parent.parent)
     assert environment["PYTHONPATH"].split(os.pathsep) == [home, "/of/the/user"]
     assert environment["OMP_NUM_THREADS"] == environment["OPENBLAS_NUM_THREADS"] == "2"
+
+
+COMPILING = {"modes": {"compile": "default"}}
+
+
+def caches(record: Record) -> Path:
+    return Path(record.environment["TORCHINDUCTOR_CACHE_DIR"]).parent
+
+
+def compiled(do: str, folder: Path, **changes: Any) -> Record:
+    *_, record = executed(do, folder, **COMPILING | changes)
+    return record
+
+
+def test_a_cell_that_compiles_has_a_folder_of_its_own_that_its_rounds_share(tmp_path: Path) -> None:
+    first, again, other = (compiled("fill_caches", tmp_path, **c) for c in ({}, {"round": 1}, {"variant": "wide"}))
+    assert (first.environment["found"], again.environment["found"], other.environment["found"]) == (0, 1, 0)
+    assert caches(first) == caches(again) != caches(other)
+    assert caches(first) == Path(first.environment["TRITON_CACHE_DIR"]).parent
+    assert not caches(first).is_relative_to(tmp_path), "nothing of it may lie among the results"
+
+
+def test_another_run_and_another_code_begin_with_empty_caches(tmp_path: Path) -> None:
+    kept = caches(compiled("fill_caches", tmp_path))
+    assert caches(compiled("fill_caches", tmp_path, artefacts=str(tmp_path / "other"))) != kept
+    assert caches(compiled("fill_caches", tmp_path, paths=["/of/another/checkout"])) != kept
+
+
+def test_what_a_failure_has_left_in_the_caches_goes(tmp_path: Path) -> None:
+    assert compiled("fill_caches_and_hang", tmp_path, timeout=0.7).status == "timeout"
+    assert not local.caches_of(asked("fill_caches_and_hang", tmp_path, **COMPILING)).exists()
+
+
+def test_a_mode_that_does_not_compile_has_no_such_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert "TORCHINDUCTOR_CACHE_DIR" not in local.environment(job(modes={"amp": "bfloat16"}))
+
+
+def test_without_a_temporary_folder_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = set(Path("/proc/self/fd").iterdir())
+    local._caches.cache_clear()
+    monkeypatch.setattr(local, "mkdtemp", refuse)
+    record = compiled("fine", tmp_path)
+    assert (record.status, record.reason) == (
+        "failed",
+        "the worker could not be started: [Errno 28] No space left on device",
+    )
+    assert executed("fine", tmp_path)[0].status == "ok"
+    assert set(Path("/proc/self/fd").iterdir()) == before

@@ -73,7 +73,7 @@ def holding_infinity(reference: Answers) -> Answers:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (holding_nan, "mismatch: the output holds NaN or infinity"),
+        (holding_nan, f"mismatch: the output holds NaN or infinity {numerics.STALE}"),
         (holding_infinity, "mismatch: the output holds NaN or infinity"),
         (
             lambda reference: [out[:, :-1] for out in reference],
@@ -183,3 +183,13 @@ def test_a_maximum_at_the_end_of_a_row_is_not_near_the_next_rows_begin() -> None
 def test_the_share_of_maps_that_agree() -> None:
     wanted, got = peaks((0, 0), (1, 1), (2, 2), (3, 3)), peaks((0, 0), (1, 1), (2, 2), (0, 3))
     assert numerics.argmax_agreement([wanted], [got]) == 75
+
+
+def test_a_copied_output_is_poisoned_unless_it_shares_memory_with_what_must_stay() -> None:
+    weight, answer = torch.ones(2, 3), torch.ones(2, 3)
+    numerics.poison(answer, [weight])
+    assert bool(answer.isnan().all())
+    for output in (weight, weight[0], torch.ones(1, 3).expand(4, 3), torch.ones(3, dtype=torch.int64)):
+        before = output.clone()
+        numerics.poison(output, [weight])
+        assert torch.equal(output, before)

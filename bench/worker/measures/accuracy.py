@@ -18,7 +18,7 @@ from bench.record import Job, Quantity, Value
 from bench.worker import checkpoint, fit, train
 from bench.worker.apply import apply_modes, prove_modes
 from bench.worker.augment import mirror_back
-from bench.worker.subject import Subject, evaluating, load_dataset
+from bench.worker.subject import Subject, evaluating, load_dataset, without_grad
 
 PHASE = "accuracy"
 
@@ -67,7 +67,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield of_curve(LOSS_TEST, course.test, problem)
     if problem:
         raise Failed(problem)
-    metrics = scored(answering(subject, {}), module)
+    metrics = scored_under(subject, {}, module)
     blind = unseeing(subject, module)
     for value in scores(module, metrics, [*blind.values()][-1], course):
         began = f", trained on from weights {subject.job.weights_hash[:8]}" if subject.job.weights_hash else ""
@@ -90,7 +90,7 @@ def validate(subject: Subject, learner: train.Learner, module: ModuleType) -> tu
         losses.append(learner.loss_of(outputs, batch, learner.recipe) * len(batch["image"]))
 
     images = min(CURVE_IMAGES, images_of(subject, "val"))
-    with evaluating(subject.model), torch.inference_mode():
+    with evaluating(subject.model), without_grad(subject.job):
         each(subject, take, images, "val")
     headline = headline_of(module, metric)
     if headline.value is None:
@@ -158,10 +158,30 @@ def flip_tested(subject: Subject) -> Subject:
     """Answers with the mean of the maps of an image and of its mirror image, mirrored back; no shift by a cell."""
 
     def call(image: Tensor) -> list[Tensor]:
-        pairs = zip(subject.forward(image), subject.forward(image.flip(-1)), strict=True)
+        # Copied, since a mode may answer in the same memory again.
+        kept = [seen.clone() for seen in subject.forward(image)]
+        pairs = zip(kept, subject.forward(image.flip(-1)), strict=True)
         return [(seen + mirror_back(mirrored)) / 2 for seen, mirrored in pairs]
 
     return replace(subject, call=call)
+
+
+def scored_under(subject: Subject, modes: dict[str, Any], module: ModuleType) -> list[Any]:
+    """A metric for each output of the trained network under these modes.
+
+    Precision switches are of the whole process: strict before the modes set theirs, and put back after, since the
+    training's own mode and the one that was scored before have set them too.
+    """
+    cudnn: Any = torch.backends.cudnn  # its parts are not annotated
+    backends = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        return scored(answering(subject, modes), module)
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
 
 
 def scored(subject: Subject, module: ModuleType) -> list[Any]:
@@ -174,7 +194,7 @@ def scored(subject: Subject, module: ModuleType) -> list[Any]:
             metric.update(output, batch)
 
     split = split_of(subject.job)
-    with torch.inference_mode():
+    with without_grad(subject.job):
         each(subject, take, images_of(subject, split), split)
     if not metrics:
         raise Failed("no validation images: data.val must be at least 1")
@@ -289,7 +309,7 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
         title=f"{module.HEADLINE}, {name} against fp32",
     )
     try:
-        other = scored(answering(subject, modes), module)[-1]
+        other = scored_under(subject, modes, module)[-1]
     except Unavailable as reason:
         yield from (Value(quantity=quantity, reason=str(reason)) for quantity in (shift, change))
         return

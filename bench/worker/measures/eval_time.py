@@ -23,7 +23,8 @@ def measure(subject: Subject) -> Iterator[Value]:
     total = min(most, images)
     for size in {min(batch, total), total % batch} - {0}:  # each size that occurs, untimed: it searches algorithms
         list(train.evaluate(subject, decode, size, size))
-    seconds = list(train.evaluate(subject, decode, total, batch))
+    with subject.steady():
+        seconds = list(train.evaluate(subject, decode, total, batch))
     flags = [*subject.warm_flags, *subject.clock.flags_since(pressure)]
     seen = min(images, most, len(seconds) * batch)
     if seen >= images:

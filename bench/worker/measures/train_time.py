@@ -39,7 +39,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     """
     per_epoch = train.steps_per_epoch(subject)
     pressure = subject.clock.pressure()
-    with timing.no_garbage():
+    with timing.no_garbage(), subject.steady():
         timed = run(subject, per_epoch)
     flags = subject.clock.flags_since(pressure)
     if not all(map(math.isfinite, timed.losses)):
