@@ -39,7 +39,7 @@ def compare(reference: Sequence[Tensor], answer: Sequence[Tensor] | None, tolera
     broken = shape_problem(reference, reference)
     if broken:
         raise Failed(f"in strict fp32: {broken.removeprefix('mismatch: ')}")
-    if relative_l2(reference[1].double(), reference[0].double()) <= SAME:
+    if alike(reference):
         raise Failed("in strict fp32: the same output for two different images, so that no check could see a stale one")
     if answer is None:
         yield Value(quantity=ERROR, reason="this mode is what the others are compared with")
@@ -72,7 +72,7 @@ def shape_problem(reference: Sequence[Tensor], answer: Sequence[Tensor]) -> str:
         if not bool(torch.isfinite(got).all()):
             later = got is not answer[0] and bool(torch.isfinite(answer[0]).all())
             return "mismatch: the output holds NaN or infinity" + (f" {STALE}" if later else "")
-    if answer is not reference and relative_l2(answer[1].double(), answer[0].double()) <= SAME:
+    if answer is not reference and alike(answer):
         return "mismatch: the same output for two different images (a stale buffer)"
     return ""
 
@@ -87,6 +87,11 @@ def poison(output: Tensor, spared: Iterable[Tensor]) -> None:
     held = {tensor.untyped_storage()._cdata for tensor in spared}
     if output.is_floating_point() and not overlaps and output.untyped_storage()._cdata not in held:
         output.detach().fill_(math.nan)
+
+
+def alike(answer: Sequence[Tensor]) -> bool:
+    """Whether two different images got one answer."""
+    return relative_l2(answer[1].double(), answer[0].double()) <= SAME
 
 
 def relative_l2(value: Tensor, reference: Tensor) -> float:

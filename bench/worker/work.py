@@ -25,6 +25,7 @@ from bench.worker.slowed import slowed
 from bench.worker.subject import (
     Subject,
     builder_path,
+    enliven,
     find_first,
     grad_mode,
     load_dataset,
@@ -217,6 +218,10 @@ def ready_infer(job: Job, checks: list[Value], environment: dict[str, Any]) -> S
     with without_grad(job):
         images = list(make_inputs(job, CHECKS, first=len(subject.inputs)))
         reference, timed = answers(subject, images), subject.inputs
+        if not job.weights and numerics.alike(reference):
+            environment["weights"] = "He et al. 2015: with those it begins with it answers all images alike"
+            enliven(subject.model, job.seed)
+            reference = answers(subject, images)
         subject = apply_modes(subject)
         if not same_images(timed, subject.inputs):
             raise Failed("mismatch: a mode changed the images that are timed, not only their type or memory order")

@@ -175,7 +175,9 @@ def test_the_same_curves_give_the_same_bytes(seeds: int) -> None:
 
 
 def test_another_process_gives_the_same_bytes() -> None:
-    code = "import sys; sys.path[:0] = sys.argv[1:]\nimport test_loss_panels as t\nsys.stdout.write(t.svg(['a', 'b'], 3))"
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]\nimport test_loss_panels as t\nsys.stdout.write(t.svg(['a', 'b'], 3))"
+    )
     folders = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "draw")]
     done = subprocess.run([sys.executable, "-c", code, *folders], capture_output=True, text=True, check=True)
     assert done.stdout == svg(["a", "b"], 3)

@@ -1,10 +1,11 @@
 """Answers that are compared: each is copied, and poisoned behind the copy."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import tiny
+from jobs import own_network, tiny
 from torch import Tensor
 
 from bench import plugins
@@ -46,3 +47,23 @@ def test_what_a_mode_has_to_say_of_itself_is_in_the_record_and_its_flags_on_ever
     timed = [value for value in record.values if value.samples]
     assert timed and all("partial" in value.flags for value in timed)
     assert "modes" not in work(tiny("infer", "infer")).environment
+
+
+FADING = """
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()]
+        for _ in range(30):
+            layers += [nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
+        super().__init__(*layers, nn.Conv2d(8, 2, 1))
+"""
+
+
+def test_a_deep_network_that_fades_every_image_to_one_answer_is_measured_with_livelier_weights(tmp_path: Path) -> None:
+    record = work(tiny("infer", "infer", mode="fast", modes={"channels_last": True}, **own_network(tmp_path, FADING)))
+    assert (record.status, record.reason) == ("ok", "")
+    assert record.environment["weights"].startswith("He et al. 2015")
+    assert "weights" not in work(tiny("infer", "infer")).environment
