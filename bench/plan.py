@@ -1,7 +1,7 @@
 """Suite -> list of jobs: variants x modes x phases x rounds, each round in a newly shuffled order."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -72,12 +72,18 @@ class _Cell(NamedTuple):
 def _cells(suite: Suite) -> Iterator[_Cell]:
     for variant in suite.variants:
         yield _Cell(variant, "", "static", 1)
-        for mode in suite.modes:
+        for mode in filter(partial(infers, suite), suite.modes):
             yield _Cell(variant, mode, "infer", variant.infer.get("rounds", suite.rounds))
         mode = variant.train.get("mode", "")
         if mode in suite.modes:
             yield _Cell(variant, mode, "train", variant.train.get("rounds", suite.rounds))
             yield _Cell(variant, mode, "accuracy", variant.train.get("seeds", 1))
+
+
+def infers(suite: Suite, mode: str) -> bool:
+    """Whether all that makes up a mode is for inference; a fused optimizer is not."""
+    phases = (plugins.constant(plugins.path("mode", name), "PHASES") for name in suite.modes[mode].plugins)
+    return all("infer" in (found or ("infer",)) for found in phases)
 
 
 def measures_by_phase(measures: Sequence[str]) -> dict[str, list[str]]:
@@ -134,7 +140,7 @@ def _job(suite: Suite, cell: _Cell, round_: int, common: Json, by_phase: Mapping
 def _of_accuracy(suite: Suite, variant: Variant, round_: int) -> Json:
     """What a training to the end needs: its budget, its metrics, the modes that are checked on the weights."""
     train = {k: v for k, v in variant.train.items() if k not in ("rounds", "seeds", "timeout") and v is not False}
-    checks = {name: mode.plugins for name, mode in suite.modes.items() if mode.plugins}
+    checks = {name: mode.plugins for name, mode in suite.modes.items() if mode.plugins and infers(suite, name)}
     # Each round is a training from other weights on other images' order.
     timeout = variant.train.get("timeout", TRAINING)
     seed = suite.seed + round_

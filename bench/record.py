@@ -188,6 +188,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return digest(kept)
 
     @property
+    def loaded(self) -> list[Any]:
+        """What a job loads: the hash of the weights and, where some layers are left out, which."""
+        return [self.weights_hash, *([self.weights_without] if self.weights_without else [])]
+
+    @property
     def cell(self) -> str:
         """What people call it: `variant/mode/phase`, without the round."""
         return "/".join(part for part in (self.variant, self.mode, self.phase) if part)

@@ -158,7 +158,7 @@ def networks(run: Run, study: Suite, names: Iterable[str]) -> dict[str, str]:
 
 def _built(job: Job) -> str:
     """What a network's fingerprint hangs on."""
-    return digest([job.variant, job.arch, job.options, job.weights_hash, job.data])
+    return digest([job.variant, job.arch, job.options, *job.loaded, job.data])
 
 
 def _by_shape(run: Run, study: Suite, names: Iterable[str]) -> dict[str, str]:
@@ -228,6 +228,9 @@ def _differences(trained: Job, own: Job) -> Iterator[tuple[str, str]]:
         yield "options", ", ".join(f"{name} {theirs} instead of {ours}" for name, theirs, ours in pairs)
     if trained.weights_hash != own.weights_hash:
         yield "weights", f"{trained.weights_hash[:8] or 'none'} instead of {own.weights_hash[:8] or 'none'}"
+    if trained.weights_without != own.weights_without:
+        without = [", ".join(job.weights_without) or "none" for job in (trained, own)]
+        yield "weights_without", f"{without[0]} instead of {without[1]}"
 
 
 def _minutes(run: Run, asked: Asked, jobs: Iterable[Job], usual: float) -> dict[str, float]:

@@ -38,7 +38,7 @@ def key(job: Job, family: Json | None = None) -> str:
         family: the protocol as a record has it, where the job is a record's.
     """
     kept = fingerprints(job).get(PHASE, {}) if family is None else family
-    return digest([kept, job.arch, job.options, job.weights_hash, job.seed])
+    return digest([kept, job.arch, job.options, *job.loaded, job.seed])
 
 
 def pace(job: Job, family: Json | None = None) -> str:

@@ -230,6 +230,14 @@ def test_every_mode_with_plugins_is_checked_on_the_trained_weights() -> None:
     assert plan(training())[0].checks == {"fast": {"channels_last": True}}
 
 
+def test_a_mode_that_only_trains_is_neither_timed_in_inference_nor_checked_there() -> None:
+    modes = {"fp32": ModeConfig({}), "quick": ModeConfig({"channels_last": True, "fused": True})}
+    trained = variant("a", train={"batch": 2, "recipe": RECIPE, "samples": 8, "mode": "quick"})
+    jobs = plan(suite(variants=(trained,), modes=modes, rounds=1, measures=("infer", "train_time", "accuracy")))
+    assert sorted(job.cell for job in jobs) == ["a/fp32/infer", "a/quick/accuracy", "a/quick/train"]
+    assert all(not job.checks for job in jobs)
+
+
 def test_a_training_may_take_a_day_or_what_the_suite_says() -> None:
     assert plan(training())[0].timeout == 86400
     train = {"batch": 2, "recipe": RECIPE, "mode": "fast", "samples": 100, "timeout": 50.0}

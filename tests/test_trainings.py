@@ -53,6 +53,7 @@ def test_what_a_training_does_not_hang_on(change: dict[str, object]) -> None:
         training("a", data={"val": 999}),
         msgspec.structs.replace(training("a"), options={"cost": 2.0}),
         msgspec.structs.replace(training("a"), weights_hash="x"),
+        msgspec.structs.replace(training("a"), weights_without=["head"]),
         msgspec.structs.replace(training("a"), modes={"amp": "bfloat16"}),
     ],
 )

@@ -83,7 +83,7 @@ def run_one(job: Job) -> Record:
             record = _decoded(job, lines[0]) if lines else _without_record(job, worker)
     except OSError as error:  # a full disk or a temporary folder without rights: the run goes on
         record = _failed(job, "failed", f"the worker could not be started: {error}")
-    if record.status != "ok" and compiles(job):
+    if record.status != "ok" and not record.values and compiles(job):
         with suppress(OSError):  # what is half filled is neither cold nor warm
             rmtree(caches_of(job))
     name = f"{log.parent.name}/{log.name}" if log else ""
@@ -172,8 +172,9 @@ def environment(job: Job) -> dict[str, str]:
 
 
 def compiles(job: Job) -> bool:
-    """Whether one of the job's modes keeps what it compiles; a check of the networks has no modes."""
-    return any(plugins.declared_by(job.modes, "COMPILES"))
+    """Whether a mode keeps what it compiles, of the job's or of those that are checked after a training."""
+    checked = (name for modes in job.checks.values() for name in modes)
+    return any(plugins.declared_by([*job.modes, *checked], "COMPILES"))
 
 
 def caches_of(job: Job) -> Path:

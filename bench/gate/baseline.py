@@ -317,4 +317,4 @@ def _network(group: Rounds | None) -> str:
     if not facts.get("network"):
         return ""
     protocol = {k: v for family in record.fingerprints.values() for k, v in family.items() if k not in WHERE}
-    return digest([facts["network"], facts.get("code"), job.weights_hash, job.seed, job.modes, protocol])
+    return digest([facts["network"], facts.get("code"), *job.loaded, job.seed, job.modes, protocol])

@@ -294,7 +294,11 @@ def _with_change(train: Json, file: Path, place: Place) -> Json:
 
 def _variant(base: Json, layers: list[Json], point: Point, recipes: Mapping[str, Json], home: Path) -> Variant:
     written, named = layers
-    train = _merge_train([base["train"], *(layer.get("train", {}) for layer in layers)])
+    own = [layer.get("train", {}) for layer in layers]
+    common = base["train"]
+    if any("recipe" in table for table in own):  # what is changed of one recipe is not handed on to another one
+        common = {key: value for key, value in common.items() if key != "change"}
+    train = _merge_train([common, *own])
     if "recipe" in train:
         train["recipe"] = recipes[train["recipe"]]
     weights = named.get("weights", written.get("weights", ""))

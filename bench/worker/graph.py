@@ -94,7 +94,7 @@ def fingerprint(job: Job) -> Json:
     return {
         "graph": digest([[one.seen for one in forwards], parameters, [*_attributes(model, running)]]),
         "code": digest([code, job.options]),
-        "built": digest([code, building.hashed(), job.arch, job.options, job.weights_hash]),
+        "built": digest([code, building.hashed(), job.arch, job.options, *job.loaded]),
         "module": str(builder),
         "files": sorted(building.files() | running.files()),
         "packages": sorted(building.foreign | running.foreign | {*filter(None, [installed(str(builder))])}),

@@ -112,3 +112,15 @@ def test_weights_are_loaded_without_the_layers_that_are_named(tmp_path: Path) ->
     assert [variant.weights_without for variant in suite.variants] == [("heads",), (), (), ()]
     asked = next(job for job in plan(suite) if job.variant == "a")
     assert asked.weights_without == ["heads"]
+
+
+def test_a_change_belongs_to_the_recipe_that_it_is_written_beside(tmp_path: Path) -> None:
+    text = GOOD.replace('recipe = "rmsprop_hourglass"\n', 'recipe = "rmsprop_hourglass"\nchange = { lr = 0.5 }\n')
+    text = text.replace("train = { batch = 6 }", 'train = { batch = 6, recipe = "adam_hourglass" }')
+    assert recipe_of(tmp_path, text, "a")["lr"] == 0.5
+    assert recipe_of(tmp_path, text, "b-1")["lr"] == 2.5e-4
+
+
+def test_layers_without_weights_are_a_mistake(tmp_path: Path) -> None:
+    text = GOOD.replace('name = "a"\n', 'name = "a"\nweights_without = ["heads"]\n')
+    assert "weights_without without weights; write weights" in problems(tmp_path, text)[0]

@@ -16,8 +16,10 @@ from bench import plugins
 from bench.errors import Failed, Unavailable, first_line
 from bench.record import Job, Quantity, Value
 from bench.worker import checkpoint, fit, train
-from bench.worker.apply import apply_modes, prove_modes
+from bench.worker.apply import apply_modes, compiles, prove_modes
 from bench.worker.augment import mirror_back
+from bench.worker.compiling import described
+from bench.worker.graph import NOT_HERE
 from bench.worker.subject import Subject, evaluating, load_dataset, without_grad
 
 PHASE = "accuracy"
@@ -313,9 +315,10 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
     except Unavailable as reason:
         yield from (Value(quantity=quantity, reason=str(reason)) for quantity in (shift, change))
         return
-    except (Failed, RuntimeError) as error:  # of one mode: neither the training nor the other modes' checks are lost
+    except (Failed, NameError, *NOT_HERE) as error:  # of one mode: neither the training nor the others' checks are lost
         flags = ["mismatch"] if isinstance(error, Failed) else []
-        yield from (Value(quantity=quantity, reason=first_line(error), flags=flags) for quantity in (shift, change))
+        reason = first_line(error) if isinstance(error, Failed) or not compiles(modes) else described(error)
+        yield from (Value(quantity=quantity, reason=reason, flags=flags) for quantity in (shift, change))
         return
     yield msgspec.structs.replace(module.moved(other, reference), quantity=shift)
     value, low, high = module.change(other, reference)

@@ -281,11 +281,11 @@ def tf32_agreed() -> Iterator[None]:
 def _folder(subject: Subject) -> Path:
     """Where caches go: beside the job's log, else to a folder that goes with this process.
 
-    Each round has its own, so that each builds its own engine: which kernels TensorRT picks varies from build to build
-    (NVIDIA/TensorRT#4730), and a timing cache would freeze the first choice.
+    Each job has its own, so that each round builds its own engine: which kernels TensorRT picks varies from build to
+    build (NVIDIA/TensorRT#4730), and a timing cache would freeze the first choice, or another network's.
     """
     if subject.job.artefacts:
-        return Path(subject.job.artefacts) / "tensorrt" / f"round-{subject.job.round}"
+        return Path(subject.job.artefacts) / "tensorrt" / subject.job.id
     folder = tempfile.mkdtemp(prefix="bench-tensorrt-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

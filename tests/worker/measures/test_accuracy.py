@@ -174,6 +174,8 @@ def test_a_mode_that_clearly_costs_accuracy_is_a_mismatch(
         (Failed("channels_last: mode not applied"), ["mismatch"]),
         (RuntimeError("no kernel for this\nand more"), []),
         (torch.OutOfMemoryError("out of memory"), []),
+        (UnboundLocalError("cannot access local variable 'buf45'"), []),
+        (AssertionError("a converter's"), []),
     ],
 )
 def test_a_mode_that_fails_loses_its_own_cells_and_not_the_training(

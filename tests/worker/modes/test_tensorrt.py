@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from faked_tensorrt import write_package
@@ -95,7 +96,7 @@ def test_later_versions_are_never_profiled(version: str, install: Install, tmp_p
     assert fake().calls[0]["debugger"]["save_engine_profile"] is False
 
 
-def test_each_round_has_caches_of_its_own(install: Install, tmp_path: Path) -> None:
+def test_each_round_and_each_mode_has_caches_of_its_own(install: Install, tmp_path: Path) -> None:
     install("2.13.0")
     places = set()
     for number in range(2):
@@ -107,8 +108,10 @@ def test_each_round_has_caches_of_its_own(install: Install, tmp_path: Path) -> N
     timings = Path(fake().calls[-1]["timing_cache_path"])
     timings.parent.mkdir(parents=True)
     timings.touch()
-    assert tensorrt.apply(prepare(job), "float16").cache == "warm", "another network of the same round"
-    assert all(place.startswith(str(tmp_path / "tensorrt" / "round-")) for place in places)
+    assert tensorrt.apply(prepare(job), "float16").cache == "warm", "the same job once more"
+    other = msgspec.structs.replace(job, variant="other")
+    assert tensorrt.apply(prepare(other), "float16").cache == "cold", "another network of the same round"
+    assert all(place.startswith(str(tmp_path / "tensorrt")) for place in places)
 
 
 def test_a_table_passes_its_settings_on(install: Install, tmp_path: Path) -> None:
