@@ -327,7 +327,7 @@ def _weights(raw: Json, home: Path) -> Iterator[Problem]:
         weights = variant.get("weights")
         if isinstance(weights, str) and weights and not (home / weights).is_file():
             yield Problem(("variants", i, "weights"), f"no file {weights}", f"write a path relative to {home.name}/")
-        named = [_table(_table(scope.get("variant")).get(variant.get("name"))) for _, scope in _scopes(raw)]
+        named = [_table(_table(scope.get("variant")).get(str(variant.get("name")))) for _, scope in _scopes(raw)]
         if variant.get("weights_without") and not any(table.get("weights") for table in (variant, *named)):
             place = ("variants", i, "weights_without")
             yield Problem(place, "weights_without without weights", 'write weights = "FILE.pt" too')

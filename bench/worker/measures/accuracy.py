@@ -317,8 +317,8 @@ def check(subject: Subject, name: str, modes: dict[str, Any], reference: Any) ->
         return
     except (Failed, NameError, *NOT_HERE) as error:  # of one mode: neither the training nor the others' checks are lost
         flags = ["mismatch"] if isinstance(error, Failed) else []
-        reason = first_line(error) if isinstance(error, Failed) or not compiles(modes) else described(error)
-        yield from (Value(quantity=quantity, reason=reason, flags=flags) for quantity in (shift, change))
+        why = first_line(error) if isinstance(error, Failed) or not compiles(modes) else described(error)
+        yield from (Value(quantity=quantity, reason=why, flags=flags) for quantity in (shift, change))
         return
     yield msgspec.structs.replace(module.moved(other, reference), quantity=shift)
     value, low, high = module.change(other, reference)
