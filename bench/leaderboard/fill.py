@@ -147,7 +147,10 @@ def _lines(board: Board, panel: "Front", profile: str) -> list[str]:
 
 
 def _claims(block: Block, runs: Sequence[Loaded]) -> Filled:
-    """The report card of the newest run that has the most of the figures that the claims quote."""
+    """The report card of the newest run that has the most of the figures that the claims quote.
+
+    A run of trainings alone is passed over, unless its profile is asked for.
+    """
     from bench.claims import card
     from bench.claims.cards import brief
     from bench.scores import restored_among
@@ -158,7 +161,7 @@ def _claims(block: Block, runs: Sequence[Loaded]) -> Filled:
         raise UsageError(f"attribute {sorted(others)[0]} is of a table or a chart; leave it out")
     profile = block.attributes.get("profile", "")
     timed = [run for run in runs if any(record.job.phase == "infer" for record in run.records)]
-    chosen = [run for run in timed if profile in ("", run.header.profile)]
+    chosen = [run for run in runs if run.header.profile == profile] if profile else timed
     if not chosen:
         raise UsageError(f"no run of {block.suite} has times; bench run {block.suite} measures them")
     newest = sorted(chosen, key=lambda run: run.header.run, reverse=True)
@@ -206,7 +209,7 @@ def _answered(run: Loaded, calls: Collection["Call"], reference: str) -> int:
 
 def _measured_on(run: Loaded) -> str:
     """The machine of a run and the day of its first job."""
-    timed = next(record for record in run.records if record.job.phase == "infer")
+    timed = next((record for record in run.records if record.job.phase == "infer"), run.records[0])
     device = str(timed.fingerprints.get("infer", {}).get("device", ""))
     return f"{machine_name(timed.machine, device)} (machine {timed.machine.get('id', '')}), {timed.started[:10]}"
 
