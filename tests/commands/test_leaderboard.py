@@ -100,6 +100,22 @@ def test_a_document_s_claims_are_a_block_too(project: Project, bench: Typed) -> 
     assert (done.code, done.err) == (2, "page.md:1: attribute by is of a table or a chart; leave it out\n")
 
 
+def test_the_claims_of_a_run_of_trainings_alone_are_shown_where_its_profile_is_asked_for(
+    project: Project, bench: Typed
+) -> None:
+    suite = SUITE | {"claims": [{"says": "slim is worse", "holds_if": ["pckh.total('slim') < pckh.total('original')"]}]}
+    about = replace(header("20260105T100000Z-3f2a91c0", suite=suite), profile="accuracy")
+    with store.new_run(project.results / "made_up", about) as run:
+        for name, score in SCORED.items():
+            for seed in range(3):
+                store.append(run, trained(name, score + seed / 10, seed=seed))
+    page = project.write("page.md", BLOCK.format(" kind=claims profile=accuracy"))
+    assert bench("leaderboard", "page.md").code == 0
+    assert "**1 claim: 1 holds**, on Example CPU" in page.read_text()
+    page.write_text(BLOCK.format(" kind=claims"))
+    assert "no run of made_up has times" in bench("leaderboard", "page.md").err
+
+
 def test_a_chart_is_a_file_beside_the_page_and_is_checked_too(made_up: Path, project: Project, bench: Typed) -> None:
     (project.folder / "docs").mkdir()
     project.write("docs/page.md", CHART)
